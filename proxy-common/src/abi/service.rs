@@ -1,0 +1,110 @@
+//! SERVICES: the endpoint sets and policies of one service port and family.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A range of SLOTS, published by one 64-bit store, so that a reader sees the old set or the new
+/// one and never the base of one with the count of the other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct EndpointSet(pub u64);
+
+impl EndpointSet {
+    /// The set without endpoints.
+    pub const EMPTY: Self = Self(0);
+
+    /// A set of `count` slots from slot `base` on.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(base: u32, count: u32) -> Self {
+        Self((count as u64) << 32 | base as u64)
+    }
+
+    /// Index of the first slot.
+    #[inline(always)]
+    #[must_use]
+    pub const fn base(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Number of slots.
+    #[inline(always)]
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+impl core::fmt::Debug for EndpointSet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}+{}", self.base(), self.count())
+    }
+}
+
+/// Entry of SERVICES: half a cache line, so that no entry straddles two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ServiceEntry {
+    /// What cluster-policy traffic from this node may reach.
+    pub cluster: EndpointSet,
+    /// What local-policy traffic may reach.
+    pub local: EndpointSet,
+    /// Idle time of a client's affinity, seconds; zero without session affinity.
+    pub affinity_seconds: u32,
+    /// Policies.
+    pub flags: ServiceFlags,
+    /// Index of the first cell of this service port's name in NAMES, plus one; zero for none.
+    pub name: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<ServiceEntry>() == 32);
+
+/// Policies of a service port, as bits.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(transparent)]
+pub struct ServiceFlags(pub u32);
+
+impl ServiceFlags {
+    /// `internalTrafficPolicy: Local`.
+    pub const INTERNAL_LOCAL: Self = Self(1);
+    /// `externalTrafficPolicy: Local`.
+    pub const EXTERNAL_LOCAL: Self = Self(1 << 1);
+    /// A usable endpoint exists somewhere in the cluster: an empty set means drop, not reject.
+    pub const ANY_USABLE: Self = Self(1 << 2);
+
+    /// True if every bit of `other` is set here.
+    #[inline(always)]
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl core::ops::BitOr for ServiceFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl core::ops::BitOrAssign for ServiceFlags {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}

@@ -1,0 +1,52 @@
+//! UDP_FLOWS and REVERSE: what a socket remembers of the services it dialled.
+
+use super::Address;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A peer of one socket: the frontend it dialled (UDP_FLOWS) or the backend it was given (REVERSE).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SocketKey {
+    /// The kernel's socket cookie: unique per socket for the life of the kernel.
+    pub cookie: u64,
+    /// Address and port of the peer.
+    pub peer: SocketPeer,
+}
+
+/// Address and port as a socket call carries them.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct SocketPeer {
+    /// The address; IPv4 in its IPv4-mapped form.
+    pub address: Address,
+    /// Port, network byte order.
+    pub port: u16,
+    /// Zero.
+    pub reserved: [u16; 3],
+}
+
+impl SocketPeer {
+    /// A peer with `port` in network byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(address: Address, port: u16) -> Self {
+        Self { address, port, reserved: [0; 3] }
+    }
+}
+
+const _: () = assert!(size_of::<SocketPeer>() == 24);
+const _: () = assert!(size_of::<SocketKey>() == 32);

@@ -1,0 +1,41 @@
+//! What the datapath reads and writes.
+
+use crate::abi::{
+    BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue, ServiceFlags,
+    SocketKey, SocketPeer,
+};
+
+/// A map had no room for an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// The maps, as the datapath sees them. Each method is one look-up or one update; a set is read by
+/// one 64-bit load, so it is never half old and half new.
+pub trait Tables {
+    /// Looks up FRONTENDS4.
+    fn frontend4(&self, key: &FrontendKey4) -> Option<FrontendValue>;
+    /// Looks up FRONTENDS6.
+    fn frontend6(&self, key: &FrontendKey6) -> Option<FrontendValue>;
+    /// Policies of a service port.
+    fn service_flags(&self, service: u32) -> Option<ServiceFlags>;
+    /// What cluster-policy traffic may reach.
+    fn cluster_set(&self, service: u32) -> Option<EndpointSet>;
+    /// What local-policy traffic may reach.
+    fn local_set(&self, service: u32) -> Option<EndpointSet>;
+    /// Reads SLOTS.
+    fn slot(&self, index: u32) -> Option<BackendRef>;
+    /// Reads BACKENDS.
+    fn backend(&self, index: u32) -> Option<BackendEntry>;
+    /// Looks up UDP_FLOWS: the backend that a socket uses for a frontend.
+    fn udp_flow(&self, key: &SocketKey) -> Option<BackendRef>;
+    /// Remembers the backend that a socket uses for a frontend.
+    fn remember_udp_flow(&self, key: &SocketKey, backend: BackendRef) -> Result<(), Full>;
+    /// Looks up REVERSE: the frontend through which a socket reaches a backend.
+    fn reverse(&self, key: &SocketKey) -> Option<SocketPeer>;
+    /// Remembers the frontend through which a socket reaches a backend.
+    fn remember_reverse(&self, key: &SocketKey, frontend: &SocketPeer) -> Result<(), Full>;
+    /// 32 random bits.
+    fn random(&self) -> u32;
+    /// Adds one to a counter.
+    fn count(&self, counter: Counter);
+}

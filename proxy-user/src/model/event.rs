@@ -1,0 +1,21 @@
+//! A change of the cluster's objects.
+
+use super::{EndpointSlice, Node, ObjectName, Service};
+use smol_str::SmolStr;
+
+/// One change, as a source reports it. Applying the same object twice is no change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A Service was added or changed.
+    ServiceApplied(Service),
+    /// A Service is gone.
+    ServiceDeleted(ObjectName),
+    /// An EndpointSlice was added or changed.
+    SliceApplied(EndpointSlice),
+    /// An EndpointSlice is gone; the name is the slice's.
+    SliceDeleted(ObjectName),
+    /// A Node was added or changed; others than this node are ignored.
+    NodeApplied(Node),
+    /// A Node is gone.
+    NodeDeleted(SmolStr),
+}

@@ -1,0 +1,14 @@
+//! What the cluster wants, in plain Rust: the objects that every source (manifests, the API server,
+//! an embedder) hands to [`crate::cluster`]. Only the fields that a service proxy needs.
+
+mod event;
+mod name;
+mod node;
+mod service;
+mod slice;
+
+pub use event::Event;
+pub use name::{ObjectName, PortId};
+pub use node::Node;
+pub use service::{Protocol, Service, ServicePort, ServiceType, TrafficPolicy};
+pub use slice::{Conditions, Endpoint, EndpointSlice, Family, SlicePort};

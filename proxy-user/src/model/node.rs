@@ -1,0 +1,18 @@
+//! This node.
+
+use smol_str::SmolStr;
+use std::net::IpAddr;
+
+/// The Node object of the node that is programmed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Node {
+    /// `metadata.name`.
+    pub name: SmolStr,
+    /// Label `topology.kubernetes.io/zone`.
+    pub zone: Option<SmolStr>,
+    /// `status.addresses` of type InternalIP and ExternalIP, in their order: the first of each
+    /// family is the primary one.
+    pub addresses: Vec<IpAddr>,
+    /// `spec.podCIDRs`, as written.
+    pub pod_cidrs: Vec<SmolStr>,
+}

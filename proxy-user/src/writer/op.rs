@@ -1,0 +1,85 @@
+//! What a plan consists of.
+
+use proxy_common::abi::{
+    BackendEntry, BackendRef, EndpointSet, FrontendKey4, FrontendKey6, ServiceEntry, ServiceFlags,
+};
+use smol_str::SmolStr;
+
+/// Key of a frontend of either family.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FrontendKey {
+    /// A key of FRONTENDS4.
+    V4(FrontendKey4),
+    /// A key of FRONTENDS6.
+    V6(FrontendKey6),
+}
+
+/// A write to a mapped array: a few stores to memory, no system call, cannot fail.
+///
+/// The order of stores in a plan is the order in which other CPUs must see them; the writer
+/// publishes each with release ordering.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Store {
+    /// BACKENDS: fills an entry that no slot and no valid memory names.
+    Backend {
+        /// Index of the entry.
+        index: u32,
+        /// Its new content.
+        entry: BackendEntry,
+    },
+    /// BACKENDS: gives an entry its next generation, so that memories of it are stale from now on.
+    /// Address and port stay, for programs that have already picked it.
+    Retire {
+        /// Index of the entry.
+        index: u32,
+        /// Its next generation.
+        generation: u32,
+    },
+    /// SLOTS: one 64-bit store.
+    Slot {
+        /// Index of the slot.
+        index: u32,
+        /// What it names from now on.
+        backend: BackendRef,
+    },
+    /// SERVICES: publishes the cluster set by one 64-bit store.
+    ClusterSet {
+        /// Index of the service port.
+        service: u32,
+        /// The set from now on.
+        set: EndpointSet,
+    },
+    /// SERVICES: publishes the local set by one 64-bit store.
+    LocalSet {
+        /// Index of the service port.
+        service: u32,
+        /// The set from now on.
+        set: EndpointSet,
+    },
+    /// SERVICES: policies and name of a service port; its sets stay.
+    Policy {
+        /// Index of the service port.
+        service: u32,
+        /// Idle time of an affinity, seconds; zero without.
+        affinity_seconds: u32,
+        /// Policies.
+        flags: ServiceFlags,
+        /// First cell of its name in NAMES, plus one.
+        name: u32,
+    },
+    /// SERVICES: overwrites a whole entry that no frontend names (on release: with zeros).
+    Service {
+        /// Index of the service port.
+        service: u32,
+        /// Its new content.
+        entry: ServiceEntry,
+    },
+    /// NAMES: writes a text at a cell, preceded by its length (u16, native byte order) and followed
+    /// by zeros up to the end of the last cell it touches.
+    Name {
+        /// Index of the first 8-byte cell.
+        cell: u32,
+        /// The text, at most 65,000 bytes.
+        text: SmolStr,
+    },
+}
