@@ -4,5 +4,10 @@
 //! source ──event──▶ cluster ──dirty service──▶ select ──endpoint sets──▶ table ──plan──▶ kernel
 //! ```
 
+pub mod cluster;
+pub mod engine;
 pub mod model;
+pub mod select;
+pub mod table;
+pub mod view;
 pub mod writer;

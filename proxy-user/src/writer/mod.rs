@@ -1,11 +1,15 @@
 //! The edge between the table and whatever holds the maps: a plan's operations as data, the trait
-//! that carries them out, and the trait that reads them back. The kernel ([`crate::kernel`]) and
-//! the in-memory maps ([`MemoryMaps`]) implement both.
+//! that carries them out, and the trait that reads them back. Implemented by the kernel's maps
+//! ([`crate::kernel`]), by maps in memory, and by a writer that fails at random.
 
 mod capacity;
+mod faulty;
+mod memory;
 mod op;
 mod traits;
 
 pub use capacity::Capacities;
+pub use faulty::FaultyWriter;
+pub use memory::MemoryMaps;
 pub use op::{FrontendKey, Store};
 pub use traits::{MapReader, Name, WriteError, Writer};

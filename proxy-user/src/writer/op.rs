@@ -82,4 +82,18 @@ pub enum Store {
         /// The text, at most 65,000 bytes.
         text: SmolStr,
     },
+    /// SLOTS: zeros a range that was released after a grace period.
+    ClearSlots {
+        /// First slot.
+        base: u32,
+        /// Number of slots.
+        count: u32,
+    },
+    /// NAMES: zeros a range of cells that was released after a grace period.
+    ClearName {
+        /// First cell.
+        cell: u32,
+        /// Number of cells.
+        count: u32,
+    },
 }

@@ -1,0 +1,8 @@
+//! The cluster as this node knows it: compact Services and EndpointSlices, and the queue of
+//! services that changed. Events come in, dirty services go out; no rule of balancing lives here.
+
+mod endpoint;
+mod state;
+
+pub use endpoint::{Hints, KnownEndpoint, KnownSlice};
+pub use state::{Cluster, KnownService, ServiceId};

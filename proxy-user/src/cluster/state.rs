@@ -1,0 +1,198 @@
+//! Services, slices and this node; and which services changed since they were last taken.
+
+use super::KnownSlice;
+use crate::model::{EndpointSlice, Event, Node, ObjectName, Service};
+use ahash::AHashMap;
+use slab::Slab;
+use smol_str::SmolStr;
+use std::collections::VecDeque;
+
+/// A service in the cluster's memory: a Service, or the slices of one that is not known (yet).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ServiceId(u32);
+
+impl ServiceId {
+    /// Place in arrays that run beside the cluster's; reused after [`Cluster::forget`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A service with its slices.
+#[derive(Debug)]
+pub struct KnownService {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// The Service; absent while only slices are known.
+    pub service: Option<Service>,
+    /// Its slices, by place in the cluster's memory.
+    slices: Vec<u32>,
+    /// It stands in the queue.
+    queued: bool,
+}
+
+/// Everything that sources have reported, as far as this node needs it.
+#[derive(Debug)]
+pub struct Cluster {
+    node_name: SmolStr,
+    node: Option<Node>,
+    services: Slab<KnownService>,
+    service_by_name: AHashMap<ObjectName, ServiceId>,
+    slices: Slab<KnownSlice>,
+    slice_by_name: AHashMap<ObjectName, u32>,
+    /// Services that changed, oldest change first. A service stands in it once, however often it
+    /// changes while it waits.
+    queue: VecDeque<ServiceId>,
+}
+
+impl Cluster {
+    /// An empty cluster, seen from the node `node_name`.
+    pub fn new(node_name: impl Into<SmolStr>) -> Self {
+        Self {
+            node_name: node_name.into(),
+            node: None,
+            services: Slab::new(),
+            service_by_name: AHashMap::new(),
+            slices: Slab::new(),
+            slice_by_name: AHashMap::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Takes a change in. An object that did not change costs a comparison and nothing else.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::ServiceApplied(service) => self.apply_service(service),
+            Event::ServiceDeleted(name) => self.delete_service(&name),
+            Event::SliceApplied(slice) => self.apply_slice(slice),
+            Event::SliceDeleted(name) => self.delete_slice(&name),
+            Event::NodeApplied(node) if node.name == self.node_name => self.node = Some(node),
+            Event::NodeDeleted(name) if name == self.node_name => self.node = None,
+            Event::NodeApplied(_) | Event::NodeDeleted(_) => {}
+        }
+    }
+
+    /// This node's name.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        &self.node_name
+    }
+
+    /// This node's object, once a source has reported it.
+    #[must_use]
+    pub const fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
+    }
+
+    /// Takes the service that has waited longest out of the queue.
+    pub fn next_dirty(&mut self) -> Option<ServiceId> {
+        let id = self.queue.pop_front()?;
+        self.services[id.index()].queued = false;
+        Some(id)
+    }
+
+    /// Number of services that wait.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Puts a service into the queue again.
+    pub fn mark_dirty(&mut self, id: ServiceId) {
+        if let Some(service) = self.services.get_mut(id.index())
+            && !std::mem::replace(&mut service.queued, true)
+        {
+            self.queue.push_back(id);
+        }
+    }
+
+    /// A service.
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> Option<&KnownService> {
+        self.services.get(id.index())
+    }
+
+    /// The slices of a service.
+    pub fn slices(&self, service: &KnownService) -> impl Iterator<Item = &KnownSlice> + Clone {
+        service.slices.iter().filter_map(|place| self.slices.get(*place as usize))
+    }
+
+    /// Drops a service of which nothing is known any more; false while something is.
+    pub fn forget(&mut self, id: ServiceId) -> bool {
+        let empty = self.service(id).is_some_and(|s| s.service.is_none() && s.slices.is_empty() && !s.queued);
+        if empty {
+            let service = self.services.remove(id.index());
+            self.service_by_name.remove(&service.name);
+        }
+        empty
+    }
+
+    /// True if no object is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.slices.is_empty()
+    }
+
+    fn id_of(&mut self, name: ObjectName) -> ServiceId {
+        let services = &mut self.services;
+        *self.service_by_name.entry(name).or_insert_with_key(|name| {
+            let known = KnownService { name: name.clone(), service: None, slices: Vec::new(), queued: false };
+            ServiceId(services.insert(known) as u32)
+        })
+    }
+
+    fn apply_service(&mut self, service: Service) {
+        let id = self.id_of(service.name.clone());
+        let known = &mut self.services[id.index()];
+        if known.service.as_ref() != Some(&service) {
+            known.service = Some(service);
+            self.mark_dirty(id);
+        }
+    }
+
+    fn delete_service(&mut self, name: &ObjectName) {
+        if let Some(id) = self.service_by_name.get(name).copied() {
+            self.services[id.index()].service = None;
+            self.mark_dirty(id);
+        }
+    }
+
+    fn apply_slice(&mut self, slice: EndpointSlice) {
+        let Some(place) = self.slice_by_name.get(&slice.name).copied() else {
+            return self.insert_slice(slice);
+        };
+        let known = &mut self.slices[place as usize];
+        let service = known.service;
+        let owner = &self.services[service.index()].name;
+        if owner.namespace != slice.name.namespace || owner.name != slice.service {
+            // The label names another service now.
+            self.delete_slice(&slice.name);
+            return self.insert_slice(slice);
+        }
+        let slice = KnownSlice::new(slice, service, &self.node_name);
+        if *known != slice {
+            *known = slice;
+            self.mark_dirty(service);
+        }
+    }
+
+    fn insert_slice(&mut self, slice: EndpointSlice) {
+        let owner = ObjectName { namespace: slice.name.namespace.clone(), name: slice.service.clone() };
+        let service = self.id_of(owner);
+        let slice = KnownSlice::new(slice, service, &self.node_name);
+        let name = slice.name.clone();
+        let place = self.slices.insert(slice) as u32;
+        self.slice_by_name.insert(name, place);
+        self.services[service.index()].slices.push(place);
+        self.mark_dirty(service);
+    }
+
+    fn delete_slice(&mut self, name: &ObjectName) {
+        if let Some(place) = self.slice_by_name.remove(name) {
+            let slice = self.slices.remove(place as usize);
+            self.services[slice.service.index()].slices.retain(|other| *other != place);
+            self.mark_dirty(slice.service);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What a sync did, and what it could not do.
+
+use crate::{model::PortId, table::Full};
+
+/// Counts of one [`super::Engine::sync`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SyncReport {
+    /// Services that were looked at.
+    pub services: usize,
+    /// Writes to mapped arrays.
+    pub stores: usize,
+    /// Frontends added or changed.
+    pub puts: usize,
+    /// Frontends removed.
+    pub deletes: usize,
+    /// Grace periods waited for.
+    pub grace_periods: usize,
+    /// Service ports that did not fit and did not wait before.
+    pub newly_unplaced: Vec<Unplaced>,
+    /// Service ports that had waited for room and are programmed now.
+    pub newly_placed: Vec<PortId>,
+}
+
+/// A service port that does not fit, wholly or in part.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, thiserror::Error)]
+#[error("service port {port} does not fit: {full}")]
+pub struct Unplaced {
+    /// The service port.
+    pub port: PortId,
+    /// The map that is full.
+    pub full: Full,
+}

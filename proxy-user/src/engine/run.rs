@@ -1,0 +1,252 @@
+//! The engine: takes events in, and programs what changed.
+
+use super::{
+    SyncReport, Unplaced,
+    execute::{execute, wait_and_release},
+};
+use crate::{
+    cluster::{Cluster, ServiceId},
+    model::{Event, Family, PortId},
+    select::{cluster_ip, select_endpoints, select_flags, select_frontends},
+    table::{Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage},
+    writer::{MapReader, WriteError, Writer},
+};
+use ahash::AHashMap;
+use smol_str::SmolStr;
+
+/// Services that one plan covers: bounds the memory of the first fill, and leaves batches of
+/// frontends large enough.
+const SERVICES_PER_PLAN: usize = 512;
+
+/// Keeps maps true to the events it was given. No I/O but through its writer.
+#[derive(Debug)]
+pub struct Engine<W> {
+    cluster: Cluster,
+    table: Table,
+    writer: W,
+    /// What is programmed of each service, by [`ServiceId::index`].
+    programmed: Vec<Vec<Programmed>>,
+    /// Service ports found in the maps at start and not asked for yet.
+    adopted: Adopted,
+    /// The first complete list has been programmed.
+    synced: bool,
+    /// Services with a port that does not fit.
+    waiting: AHashMap<ServiceId, Vec<Unplaced>>,
+    plan: Plan,
+    members: Vec<Member>,
+    frontends: Vec<Frontend>,
+}
+
+/// A service port that was asked for.
+#[derive(Debug)]
+struct Programmed {
+    id: PortId,
+    /// Absent while it does not fit.
+    handle: Option<PortHandle>,
+    /// Asked for by the present state of the Service.
+    wanted: bool,
+}
+
+impl<W: Writer + MapReader> Engine<W> {
+    /// An engine for the node `node_name` over maps that may hold what a former agent programmed.
+    /// Traffic goes on as before until the first [`Self::sync`].
+    ///
+    /// # Errors
+    /// Where the maps cannot be read, or the first grace period cannot be waited for.
+    pub fn new(node_name: impl Into<SmolStr>, writer: W) -> Result<Self, WriteError> {
+        let mut plan = Plan::default();
+        let (table, adopted) = Table::adopt(&writer, &mut plan)?;
+        let mut engine = Self {
+            cluster: Cluster::new(node_name),
+            table,
+            writer,
+            programmed: Vec::new(),
+            adopted,
+            synced: false,
+            waiting: AHashMap::new(),
+            plan,
+            members: Vec::new(),
+            frontends: Vec::new(),
+        };
+        if !engine.plan.is_empty() {
+            // The killed agent may have freed these entries a moment ago.
+            engine.writer.grace_period()?;
+            execute(&mut engine.plan, &mut engine.table, &mut engine.writer, &mut SyncReport::default())?;
+        }
+        Ok(engine)
+    }
+}
+
+impl<W: Writer> Engine<W> {
+    /// Takes a change in. It is programmed by the next [`Self::sync`].
+    pub fn apply(&mut self, event: Event) {
+        self.cluster.apply(event);
+    }
+
+    /// Programs what changed since the last call. The first call takes what was applied so far as
+    /// the complete list: what the maps hold beyond it is removed.
+    ///
+    /// # Errors
+    /// The first system call that failed. What was not carried out stays planned: call again.
+    pub fn sync(&mut self) -> Result<SyncReport, WriteError> {
+        let mut report = SyncReport::default();
+        self.program(&mut report)?;
+        // Entries that were freed are worth a grace period only to those who wait for room.
+        let freed = self.table.wants_grace();
+        if !self.waiting.is_empty() && (freed || report.deletes > 0) {
+            if freed {
+                wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, &mut report)?;
+            }
+            let mut waiting: Vec<_> = self.waiting.keys().copied().collect();
+            waiting.sort_unstable();
+            waiting.into_iter().for_each(|id| self.cluster.mark_dirty(id));
+            self.program(&mut report)?;
+        }
+        // What found room in the second pass was never worth a report.
+        report.newly_unplaced.retain(|new| self.waiting.values().flatten().any(|u| u == new));
+        Ok(report)
+    }
+
+    /// Frees what waits for a grace period, so that the maps hold nothing that is not in use.
+    ///
+    /// # Errors
+    /// Where the grace period cannot be waited for.
+    pub fn settle(&mut self) -> Result<(), WriteError> {
+        if self.table.wants_grace() {
+            let mut report = SyncReport::default();
+            wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, &mut report)?;
+        }
+        Ok(())
+    }
+
+    /// True if [`Self::sync`] has something to do.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !self.synced || self.cluster.pending() > 0 || self.table.is_unsettled()
+    }
+
+    /// Service ports that do not fit, by identity.
+    #[must_use]
+    pub fn unplaced(&self) -> Vec<Unplaced> {
+        let mut unplaced: Vec<_> = self.waiting.values().flatten().cloned().collect();
+        unplaced.sort_unstable();
+        unplaced
+    }
+
+    /// Frontends that more than one Service claims.
+    #[must_use]
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.table.conflicts()
+    }
+
+    /// Entries in use.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.table.usage()
+    }
+
+    /// The cluster as it was reported.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The maps.
+    pub const fn writer(&self) -> &W {
+        &self.writer
+    }
+
+    /// The maps, to be changed beside the engine: for faults in tests.
+    pub const fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
+    fn program(&mut self, report: &mut SyncReport) -> Result<(), WriteError> {
+        loop {
+            for _ in 0..SERVICES_PER_PLAN {
+                let Some(id) = self.cluster.next_dirty() else { break };
+                self.plan_service(id, report);
+                report.services += 1;
+            }
+            if self.cluster.pending() == 0 && !std::mem::replace(&mut self.synced, true) {
+                for (_, handle) in std::mem::take(&mut self.adopted) {
+                    self.table.remove(handle);
+                }
+                self.table.drop_unclaimed();
+            }
+            self.table.settle(&mut self.plan);
+            execute(&mut self.plan, &mut self.table, &mut self.writer, report)?;
+            if self.cluster.pending() == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Plans what makes the maps true to one service.
+    fn plan_service(&mut self, id: ServiceId, report: &mut SyncReport) {
+        if self.programmed.len() <= id.index() {
+            self.programmed.resize_with(id.index() + 1, Vec::new);
+        }
+        let mut programmed = std::mem::take(&mut self.programmed[id.index()]);
+        programmed.iter_mut().for_each(|port| port.wanted = false);
+        let waited = if self.waiting.is_empty() { None } else { self.waiting.remove(&id) };
+        let unplaced = self.plan_ports(id, &mut programmed);
+        programmed.retain(|port| {
+            if let (false, Some(handle)) = (port.wanted, port.handle) {
+                self.table.remove(handle);
+            }
+            port.wanted
+        });
+        let waited = waited.unwrap_or_default();
+        let known = |port: &PortId| waited.iter().any(|w| w.port == *port);
+        report.newly_unplaced.extend(unplaced.iter().filter(|u| !known(&u.port)).cloned());
+        let placed = |w: &&Unplaced| {
+            programmed.iter().any(|p| p.id == w.port) && !unplaced.iter().any(|u| u.port == w.port)
+        };
+        report.newly_placed.extend(waited.iter().filter(placed).map(|w| w.port.clone()));
+        if !unplaced.is_empty() {
+            self.waiting.insert(id, unplaced);
+        }
+        if !programmed.is_empty() || !self.cluster.forget(id) {
+            self.programmed[id.index()] = programmed;
+        }
+    }
+
+    /// Upserts every service port that the service has by now; gives back what does not fit.
+    fn plan_ports(&mut self, id: ServiceId, programmed: &mut Vec<Programmed>) -> Vec<Unplaced> {
+        let mut unplaced = Vec::new();
+        let Some(known) = self.cluster.service(id) else { return unplaced };
+        let Some(service) = &known.service else { return unplaced };
+        for family in Family::BOTH {
+            let Some(address) = cluster_ip(service, family) else { continue };
+            for port in &service.ports {
+                let same = |p: &Programmed| {
+                    p.id.family == family && p.id.protocol == port.protocol && p.id.port == port.name
+                };
+                let place = programmed.iter().position(same).unwrap_or_else(|| {
+                    let (service, protocol) = (service.name.clone(), port.protocol);
+                    let id = PortId { service, port: port.name.clone(), protocol, family };
+                    let handle = self.adopted.remove(&id);
+                    programmed.push(Programmed { id, handle, wanted: false });
+                    programmed.len() - 1
+                });
+                let entry = &mut programmed[place];
+                entry.wanted = true;
+                select_frontends(port, address, &mut self.frontends);
+                select_endpoints(port, family, self.cluster.slices(known), &mut self.members);
+                let spec = PortSpec {
+                    id: &entry.id,
+                    created: service.created,
+                    frontends: &self.frontends,
+                    members: &self.members,
+                    affinity_seconds: service.affinity_seconds.unwrap_or(0),
+                    flags: select_flags(service, &self.members),
+                };
+                match self.table.upsert(entry.handle, &spec, &mut self.plan) {
+                    Ok(handle) => entry.handle = Some(handle),
+                    Err(full) => unplaced.push(Unplaced { port: entry.id.clone(), full }),
+                }
+            }
+        }
+        unplaced
+    }
+}

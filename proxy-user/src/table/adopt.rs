@@ -1,0 +1,207 @@
+//! Taking over what a former agent left in the maps: indices and generations are kept, so that the
+//! first plan after the sources have synced holds only what differs.
+
+use super::{
+    Plan, PortHandle, Table,
+    buddy::{Block, order_for},
+    pool::Pool,
+    port::{Held, Port, Set, Which},
+    sets::BAD_SLOT,
+    spec::{Member, Membership},
+    upsert::name_block_order,
+};
+use crate::{
+    model::{Family, ObjectName, PortId, Protocol},
+    writer::{Capacities, MapReader, Store, WriteError},
+};
+use ahash::AHashMap;
+use proxy_common::abi::{Address, BackendEntry, EndpointSet, FrontendFlags, ServiceEntry};
+use smol_str::SmolStr;
+use std::collections::BTreeSet;
+
+/// The service ports found in the maps, by identity.
+pub type Adopted = AHashMap<PortId, PortHandle>;
+
+impl Table {
+    /// Rebuilds a table from the maps. The plan's stores sweep what a killed agent left half done;
+    /// carry them out after a grace period and before anything else.
+    ///
+    /// # Errors
+    /// Where the frontends cannot be read.
+    pub fn adopt(reader: &impl MapReader, plan: &mut Plan) -> Result<(Self, Adopted), WriteError> {
+        let capacities = reader.capacities();
+        let mut table = Self::new(&capacities);
+        let mut adopted = Adopted::new();
+        let mut services = BTreeSet::new();
+        for (key, value) in reader.frontends()? {
+            table.claims.adopt(key, value);
+            if !value.flags.contains(FrontendFlags::ADDRESS_ONLY) && value.service < capacities.services {
+                services.insert(value.service);
+            }
+        }
+        let mut in_use = vec![false; capacities.backends as usize];
+        for index in services {
+            let entry = reader.service(index).unwrap_or_default();
+            let (mut port, named) = table.adopt_port(reader, index, &entry);
+            match named {
+                Some(id) if !adopted.contains_key(&id) => {
+                    port.id = id.clone();
+                    adopted.insert(id, PortHandle(index));
+                }
+                // Nobody will ask for it by name: it goes as soon as its frontends are gone.
+                _ => {
+                    port.dying = true;
+                    table.dying.push(index);
+                }
+            }
+            for held in &port.members {
+                in_use[held.backend as usize] = true;
+            }
+            if table.ports.len() <= index as usize {
+                table.ports.resize_with(index as usize + 1, || None);
+            }
+            table.ports[index as usize] = Some(port);
+        }
+        table.adopt_pools(reader, &capacities, &in_use, plan);
+        Ok((table, adopted))
+    }
+
+    /// Once every source has synced and every wanted service port was upserted: plans the removal
+    /// of frontends that nobody claims.
+    pub fn drop_unclaimed(&mut self) {
+        self.claims.touch_unclaimed();
+    }
+
+    fn adopt_port(
+        &mut self,
+        reader: &impl MapReader,
+        index: u32,
+        entry: &ServiceEntry,
+    ) -> (Port, Option<PortId>) {
+        let text = entry.name.checked_sub(1).and_then(|cell| Some((cell, reader.name(cell)?)));
+        let name = text.as_ref().and_then(|(cell, text)| {
+            let block = Block { base: *cell, order: name_block_order(text) };
+            self.stock.names.reserve(block).then_some(block)
+        });
+        // A text whose cells belong to another service port is not this one's.
+        let id = text.filter(|_| name.is_some()).and_then(|(_, text)| parse_name(&text));
+        let mut members = Vec::new();
+        let cluster = self.adopt_set(reader, index, entry.cluster, Which::Cluster, &mut members);
+        let local = self.adopt_set(reader, index, entry.local, Which::Local, &mut members);
+        members.sort_unstable_by_key(|held| held.member.key());
+        let port = Port {
+            id: PortId {
+                service: ObjectName::new("", ""),
+                port: SmolStr::default(),
+                protocol: Protocol::Tcp,
+                family: Family::V4,
+            },
+            created: i64::MAX,
+            name,
+            affinity_seconds: entry.affinity_seconds,
+            flags: entry.flags,
+            members,
+            cluster,
+            local,
+            frontends: Vec::new(),
+            dying: false,
+        };
+        (port, id)
+    }
+
+    fn adopt_set(
+        &mut self,
+        reader: &impl MapReader,
+        service: u32,
+        set: EndpointSet,
+        which: Which,
+        members: &mut Vec<Held>,
+    ) -> Set {
+        if set.count() == 0 {
+            return Set::default();
+        }
+        let block = Block { base: set.base(), order: order_for(set.count()) };
+        if set.count() > self.stock.slots.capacity() || !self.stock.slots.reserve(block) {
+            return Set { damaged: true, ..Set::default() };
+        }
+        let mut slots = Vec::with_capacity(set.count() as usize);
+        for index in block.base..block.base + set.count() {
+            let usable = reader.slot(index).and_then(|slot| {
+                let entry = reader.backend(slot.index())?;
+                let fits = entry.generation == slot.generation() && entry.service == service;
+                (fits && !slots.contains(&slot.index())).then_some((slot.index(), entry))
+            });
+            let usable = usable.filter(|(backend, entry)| join(members, *backend, entry, which));
+            slots.push(usable.map_or(BAD_SLOT, |(backend, _)| backend));
+        }
+        let damaged = slots.contains(&BAD_SLOT);
+        Set { range: Some(block), slots, damaged }
+    }
+
+    /// Rebuilds the pools; entries that hold something but belong to nobody are swept.
+    fn adopt_pools(
+        &mut self,
+        reader: &impl MapReader,
+        capacities: &Capacities,
+        in_use: &[bool],
+        plan: &mut Plan,
+    ) {
+        let ports = &self.ports;
+        let used = |index: u32| ports.get(index as usize).is_some_and(Option::is_some);
+        for service in (0..capacities.services).filter(|i| !used(*i)) {
+            if reader.service(service).is_some_and(|entry| entry != ServiceEntry::default()) {
+                plan.stores.push(Store::Service { service, entry: ServiceEntry::default() });
+            }
+        }
+        self.stock.services = Pool::with_used(capacities.services, used);
+        for index in 0..capacities.backends {
+            let entry = reader.backend(index).unwrap_or_default();
+            let mut generation = entry.generation;
+            let empty = BackendEntry { generation, ..BackendEntry::default() };
+            if !in_use[index as usize] && entry != empty {
+                // A socket may remember it: its memory must not fit the next tenant.
+                generation = generation.wrapping_add(1);
+                plan.stores.push(Store::Backend { index, entry: BackendEntry { generation, ..empty } });
+            }
+            if generation != 0 {
+                self.stock.generations.resize(index as usize + 1, 0);
+                self.stock.generations[index as usize] = generation;
+            }
+        }
+        self.stock.backends = Pool::with_used(capacities.backends, |index| in_use[index as usize]);
+    }
+}
+
+/// Adds a backend of a set to the members of its service port; false if another backend has the
+/// same endpoint.
+fn join(members: &mut Vec<Held>, backend: u32, entry: &BackendEntry, which: Which) -> bool {
+    let key: (Address, u16) = (entry.address, entry.port);
+    let sets = Membership { cluster: which == Which::Cluster, local: which == Which::Local };
+    if let Some(held) = members.iter_mut().find(|held| held.member.key() == key) {
+        if held.backend != backend {
+            return false;
+        }
+        held.member.sets.cluster |= sets.cluster;
+        held.member.sets.local |= sets.local;
+        return true;
+    }
+    let member = Member { address: entry.address, port: entry.port, flags: entry.flags, sets };
+    members.push(Held { member, backend });
+    true
+}
+
+/// Parses `namespace/name/port/protocol/family`.
+pub(crate) fn parse_name(text: &str) -> Option<PortId> {
+    let mut parts = text.split('/');
+    let mut next = || parts.next();
+    let (namespace, name, port, protocol, family) = (next()?, next()?, next()?, next()?, next()?);
+    let protocol =
+        [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|p| p.to_string() == protocol)?;
+    let family = Family::BOTH.into_iter().find(|f| f.to_string() == family)?;
+    parts.next().is_none().then(|| PortId {
+        service: ObjectName::new(namespace, name),
+        port: port.into(),
+        protocol,
+        family,
+    })
+}

@@ -1,0 +1,244 @@
+//! Who owns which frontend. Several service ports may claim one address and port (external IPs,
+//! load-balancer IPs); exactly one has it, and which one does not depend on the order of events.
+
+use super::port::Port;
+use super::spec::{Frontend, Full};
+use crate::{
+    model::{Family, PortId},
+    writer::FrontendKey,
+};
+use ahash::AHashMap;
+use proxy_common::abi::{FrontendFlags, FrontendValue};
+
+/// All claims, by frontend, with what the kernel holds of each.
+#[derive(Debug)]
+pub(super) struct Claims {
+    by_key: AHashMap<FrontendKey, Claim>,
+    /// Keys whose wanted and installed value may differ.
+    touched: Vec<FrontendKey>,
+    /// Keys of each family, wanted or installed.
+    occupied: [u32; 2],
+    capacity: u32,
+    /// By index into SERVICES: how many frontends in the kernel lead there.
+    leading: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Claim {
+    /// The value in the kernel's map.
+    installed: Option<FrontendValue>,
+    winner: Option<Claimant>,
+    /// Claimants that have to wait.
+    rivals: Vec<Claimant>,
+    touched: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Claimant {
+    port: u32,
+    kind: FrontendFlags,
+}
+
+/// Two Services claim one frontend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// The address, port and protocol.
+    pub key: FrontendKey,
+    /// The service port that has it: a ClusterIP before any other kind, then the older Service,
+    /// then the smaller name.
+    pub winner: PortId,
+    /// The service port that has to do without.
+    pub loser: PortId,
+}
+
+/// The slot of a family in `occupied`.
+const fn family(key: &FrontendKey) -> usize {
+    match key {
+        FrontendKey::V4(_) => Family::V4 as usize,
+        FrontendKey::V6(_) => Family::V6 as usize,
+    }
+}
+
+impl Claims {
+    pub fn new(capacity: u32) -> Self {
+        Self { by_key: AHashMap::new(), touched: Vec::new(), occupied: [0; 2], capacity, leading: Vec::new() }
+    }
+
+    /// Whether the maps have room for those of `frontends` that are not yet in them.
+    pub fn room_for(&self, frontends: &[Frontend]) -> Result<(), Full> {
+        let mut more = [0; 2];
+        for frontend in frontends.iter().filter(|f| !self.by_key.contains_key(&f.key)) {
+            more[family(&frontend.key)] += 1;
+        }
+        for (slot, map) in ["FRONTENDS4", "FRONTENDS6"].into_iter().enumerate() {
+            if more[slot] > 0 && self.occupied[slot] + more[slot] > self.capacity {
+                return Err(Full { map, capacity: self.capacity });
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that `port` claims `frontend`.
+    pub fn claim(&mut self, ports: &[Option<Port>], port: u32, frontend: Frontend) {
+        let occupied = &mut self.occupied;
+        let claim = self.by_key.entry(frontend.key).or_insert_with(|| {
+            occupied[family(&frontend.key)] += 1;
+            Claim::default()
+        });
+        let mut candidate = Claimant { port, kind: frontend.kind };
+        if let Some(winner) = &mut claim.winner {
+            if precedence(ports, &candidate) < precedence(ports, winner) {
+                std::mem::swap(winner, &mut candidate);
+            }
+            claim.rivals.push(candidate);
+        } else {
+            claim.winner = Some(candidate);
+        }
+        Self::touch(&mut self.touched, frontend.key, claim);
+    }
+
+    /// Takes the claim of `port` back; the best of its rivals, if any, has the frontend then.
+    pub fn release(&mut self, ports: &[Option<Port>], port: u32, frontend: Frontend) {
+        let Some(claim) = self.by_key.get_mut(&frontend.key) else { return };
+        let claimant = Claimant { port, kind: frontend.kind };
+        if claim.winner == Some(claimant) {
+            let best =
+                claim.rivals.iter().enumerate().min_by_key(|(_, c)| precedence(ports, c)).map(|(i, _)| i);
+            claim.winner = best.map(|i| claim.rivals.swap_remove(i));
+            Self::touch(&mut self.touched, frontend.key, claim);
+        } else if let Some(place) = claim.rivals.iter().position(|c| *c == claimant) {
+            claim.rivals.swap_remove(place);
+        }
+    }
+
+    /// Records what a former agent left in the kernel.
+    pub fn adopt(&mut self, key: FrontendKey, value: FrontendValue) {
+        let claim = self.by_key.entry(key).or_default();
+        let before = claim.installed.replace(value);
+        if before.is_none() {
+            self.occupied[family(&key)] += 1;
+        }
+        self.lead(before, Some(value));
+    }
+
+    /// Marks every frontend that the kernel holds and nobody claims, so that it is removed.
+    pub fn touch_unclaimed(&mut self) {
+        for (key, claim) in self.by_key.iter_mut().filter(|(_, claim)| claim.winner.is_none()) {
+            Self::touch(&mut self.touched, *key, claim);
+        }
+    }
+
+    fn touch(touched: &mut Vec<FrontendKey>, key: FrontendKey, claim: &mut Claim) {
+        if !claim.touched {
+            claim.touched = true;
+            touched.push(key);
+        }
+    }
+
+    /// Turns what was touched into deletes and puts.
+    pub fn settle(&mut self, deletes: &mut Vec<FrontendKey>, puts: &mut Vec<(FrontendKey, FrontendValue)>) {
+        for key in self.touched.drain(..) {
+            let Some(claim) = self.by_key.get_mut(&key) else { continue };
+            claim.touched = false;
+            match (claim.winner.map(Claimant::value), claim.installed) {
+                (Some(wanted), installed) if installed != Some(wanted) => puts.push((key, wanted)),
+                (None, Some(_)) => deletes.push(key),
+                (None, None) => Self::forget(&mut self.by_key, &mut self.occupied, &key),
+                (Some(_), _) => {}
+            }
+        }
+    }
+
+    /// Notes that the kernel has removed a frontend.
+    pub fn deleted(&mut self, key: &FrontendKey) {
+        if let Some(claim) = self.by_key.get_mut(key) {
+            let before = claim.installed.take();
+            if claim.winner.is_none() && !claim.touched {
+                Self::forget(&mut self.by_key, &mut self.occupied, key);
+            }
+            self.lead(before, None);
+        }
+    }
+
+    /// Notes that the kernel holds a frontend with this value.
+    pub fn put(&mut self, key: &FrontendKey, value: FrontendValue) {
+        if let Some(claim) = self.by_key.get_mut(key) {
+            let before = claim.installed.replace(value);
+            self.lead(before, Some(value));
+        }
+    }
+
+    /// Notes that the kernel did not carry out an operation on a frontend: it is planned again.
+    pub fn refused(&mut self, key: FrontendKey) {
+        if let Some(claim) = self.by_key.get_mut(&key) {
+            Self::touch(&mut self.touched, key, claim);
+        }
+    }
+
+    fn forget(by_key: &mut AHashMap<FrontendKey, Claim>, occupied: &mut [u32; 2], key: &FrontendKey) {
+        if by_key.remove(key).is_some() {
+            occupied[family(key)] -= 1;
+        }
+    }
+
+    /// Whether a program can still find `port` through a frontend.
+    pub fn leads_to(&self, port: u32) -> bool {
+        self.leading.get(port as usize).is_some_and(|count| *count > 0)
+    }
+
+    /// Keeps `leading` true when an installed value changes.
+    fn lead(&mut self, before: Option<FrontendValue>, after: Option<FrontendValue>) {
+        let leads = |v: &FrontendValue| !v.flags.contains(FrontendFlags::ADDRESS_ONLY);
+        if let Some(value) = before.filter(leads) {
+            self.leading[value.service as usize] -= 1;
+        }
+        if let Some(value) = after.filter(leads) {
+            let place = value.service as usize;
+            if self.leading.len() <= place {
+                self.leading.resize(place + 1, 0);
+            }
+            self.leading[place] += 1;
+        }
+    }
+
+    /// Whether something waits to be settled.
+    pub const fn is_unsettled(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Keys of IPv4 and of IPv6, wanted or installed.
+    pub const fn occupied(&self) -> [u32; 2] {
+        self.occupied
+    }
+
+    /// Frontends that more than one Service claims.
+    pub fn conflicts(&self, ports: &[Option<Port>]) -> Vec<Conflict> {
+        let id = |c: &Claimant| ports.get(c.port as usize).and_then(Option::as_ref).map(|p| p.id.clone());
+        let mut found = Vec::new();
+        for (key, claim) in &self.by_key {
+            let Some(winner) = claim.winner.as_ref().and_then(id) else { continue };
+            for loser in claim.rivals.iter().filter_map(id).filter(|l| l.service != winner.service) {
+                found.push(Conflict { key: *key, winner: winner.clone(), loser });
+            }
+        }
+        found.sort_by(|a, b| (a.key, &a.loser).cmp(&(b.key, &b.loser)));
+        found
+    }
+}
+
+impl Claimant {
+    /// The value of the frontend while this claimant has it. The entry that only marks an address
+    /// as a ClusterIP names no service port: it is the same whoever has it.
+    const fn value(self) -> FrontendValue {
+        let service = if self.kind.contains(FrontendFlags::ADDRESS_ONLY) { 0 } else { self.port };
+        FrontendValue { service, flags: self.kind }
+    }
+}
+
+/// A ClusterIP cannot be taken away by another Service's external IP (CVE-2020-8554); among equals
+/// the older Service wins, then the smaller name.
+fn precedence<'a>(ports: &'a [Option<Port>], claimant: &Claimant) -> (bool, i64, Option<&'a PortId>) {
+    let port = ports.get(claimant.port as usize).and_then(Option::as_ref);
+    let cluster_ip = FrontendFlags(FrontendFlags::CLUSTER_IP.0 | FrontendFlags::ADDRESS_ONLY.0);
+    (claimant.kind.0 & cluster_ip.0 == 0, port.map_or(i64::MAX, |p| p.created), port.map(|p| &p.id))
+}

@@ -1,0 +1,31 @@
+//! From endpoint sets to map operations: indices, slots, generations, and the smallest difference.
+//!
+//! The table knows what the kernel holds. [`Table::upsert`] and [`Table::remove`] turn what a
+//! service port should be into stores; [`Table::settle`] turns the claims on frontends into puts
+//! and deletes; the caller carries the [`Plan`] out and says with [`Table::settled`] what the
+//! kernel accepted. Nothing here does I/O, reads a clock or draws a random number.
+//!
+//! What makes it safe for programs that run meanwhile:
+//! * a backend is filled before a slot names it, and a slot is written before a set counts it;
+//! * a removed endpoint leaves the set first, then its backend gets the next generation;
+//! * a freed index or range is quarantined, and reused only after [`Table::release`], which the
+//!   caller calls after a grace period.
+
+mod adopt;
+mod buddy;
+mod claims;
+mod plan;
+mod pool;
+mod port;
+mod quarantine;
+mod sets;
+mod spec;
+mod state;
+mod upsert;
+
+pub use adopt::Adopted;
+pub(crate) use adopt::parse_name;
+pub use claims::Conflict;
+pub use plan::Plan;
+pub use spec::{Frontend, Full, Member, Membership, PortSpec};
+pub use state::{PortHandle, Table, Usage};

@@ -1,0 +1,81 @@
+//! What a service port should be: the input of the table.
+
+use crate::{model::PortId, writer::FrontendKey};
+use proxy_common::abi::{Address, BackendFlags, FrontendFlags, ServiceFlags};
+
+/// A service port of one family, as the node should program it.
+#[derive(Clone, Copy, Debug)]
+pub struct PortSpec<'a> {
+    /// Identity.
+    pub id: &'a PortId,
+    /// `metadata.creationTimestamp` of the Service, seconds since the Unix epoch: where two service
+    /// ports claim one frontend, the older has it.
+    pub created: i64,
+    /// Frontends, each key once.
+    pub frontends: &'a [Frontend],
+    /// Endpoints of both sets, strictly ascending by address and port.
+    pub members: &'a [Member],
+    /// Idle time of an affinity, seconds; zero without.
+    pub affinity_seconds: u32,
+    /// Policies.
+    pub flags: ServiceFlags,
+}
+
+/// A frontend of a service port.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Frontend {
+    /// What clients dial.
+    pub key: FrontendKey,
+    /// Its kind.
+    pub kind: FrontendFlags,
+}
+
+/// An endpoint of a service port and the sets that it belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Member {
+    /// Address.
+    pub address: Address,
+    /// Port, network byte order.
+    pub port: u16,
+    /// Facts about the endpoint.
+    pub flags: BackendFlags,
+    /// The sets that it belongs to; at least one.
+    pub sets: Membership,
+}
+
+impl Member {
+    /// What tells two endpoints of one service port apart.
+    pub(crate) const fn key(&self) -> (Address, u16) {
+        (self.address, self.port)
+    }
+}
+
+/// The sets that an endpoint belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Membership {
+    /// It is in the cluster set.
+    pub cluster: bool,
+    /// It is in the local set.
+    pub local: bool,
+}
+
+impl Membership {
+    /// In neither set.
+    pub const NONE: Self = Self { cluster: false, local: false };
+
+    /// In neither set.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        !self.cluster && !self.local
+    }
+}
+
+/// A map has no room for a change. What was programmed before stays.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+#[error("map {map} is full ({capacity} entries)")]
+pub struct Full {
+    /// Name of the map.
+    pub map: &'static str,
+    /// Its size in entries.
+    pub capacity: u32,
+}

@@ -1,0 +1,326 @@
+//! Making a service port what its specification says, by the smallest difference.
+
+use super::{
+    Full, Membership, Plan, PortHandle, PortSpec, Table,
+    buddy::{Block, order_for},
+    port::{Held, Port, Set, Which},
+    sets::SetWriter,
+    spec::Member,
+    state::Stock,
+};
+use crate::writer::Store;
+use proxy_common::abi::BackendEntry;
+use smol_str::{SmolStr, format_smolstr};
+
+/// Bytes of a name before its text: the length.
+const NAME_HEADER: usize = 2;
+/// Bytes of a cell of NAMES.
+const NAME_CELL: usize = 8;
+
+impl Table {
+    /// Plans the stores that make a service port what `spec` says: a new one without a handle, a
+    /// known one with its handle. Frontends follow with [`Table::settle`].
+    ///
+    /// A new service port that does not fit as a whole is left out as a whole. A known one loses
+    /// the endpoints that it should lose in any case, and keeps the rest of what it has if what
+    /// should be added does not fit.
+    ///
+    /// # Errors
+    /// The map that is full. Plan it again once there is room.
+    pub fn upsert(
+        &mut self,
+        handle: Option<PortHandle>,
+        spec: &PortSpec<'_>,
+        plan: &mut Plan,
+    ) -> Result<PortHandle, Full> {
+        let handle = match handle {
+            Some(handle) => handle,
+            None => return self.insert(spec, plan),
+        };
+        let index = handle.0;
+        let full = Full { map: "SERVICES", capacity: self.stock.services.capacity() };
+        let port = self.ports.get_mut(index as usize).and_then(Option::as_mut).ok_or(full)?;
+        let members = update_members(port, index, spec.members, &mut self.stock, plan);
+        if (port.affinity_seconds, port.flags) != (spec.affinity_seconds, spec.flags) {
+            (port.affinity_seconds, port.flags) = (spec.affinity_seconds, spec.flags);
+            plan.stores.push(policy(index, port));
+        }
+        let frontends = self.update_frontends(index, spec);
+        members.and(frontends).map(|()| handle)
+    }
+
+    fn insert(&mut self, spec: &PortSpec<'_>, plan: &mut Plan) -> Result<PortHandle, Full> {
+        self.claims.room_for(spec.frontends)?;
+        let capacity = self.stock.services.capacity();
+        let text = name_of(spec);
+        let name = self.stock.names.allocate(name_block_order(&text));
+        let name = name.ok_or(Full { map: "NAMES", capacity: self.stock.names.capacity() })?;
+        let Some(index) = self.stock.services.allocate() else {
+            self.stock.names.release(name);
+            return Err(Full { map: "SERVICES", capacity });
+        };
+        let mut port = Port {
+            id: spec.id.clone(),
+            created: spec.created,
+            name: Some(name),
+            affinity_seconds: spec.affinity_seconds,
+            flags: spec.flags,
+            members: Vec::new(),
+            cluster: Set::default(),
+            local: Set::default(),
+            frontends: Vec::new(),
+            dying: false,
+        };
+        let before = plan.stores.len();
+        plan.stores.push(Store::Name { cell: name.base, text });
+        plan.stores.push(policy(index, &port));
+        if let Err(full) = update_members(&mut port, index, spec.members, &mut self.stock, plan) {
+            // Nothing of it was seen by any program: all of it is free at once.
+            plan.stores.truncate(before);
+            self.stock.names.release(name);
+            self.stock.services.release(index);
+            return Err(full);
+        }
+        if self.ports.len() <= index as usize {
+            self.ports.resize_with(index as usize + 1, || None);
+        }
+        self.ports[index as usize] = Some(port);
+        self.update_frontends(index, spec)?;
+        Ok(PortHandle(index))
+    }
+
+    /// Claims the frontends that are new, and releases those that are gone.
+    fn update_frontends(&mut self, index: u32, spec: &PortSpec<'_>) -> Result<(), Full> {
+        let Some(Some(port)) = self.ports.get_mut(index as usize) else { return Ok(()) };
+        let aged = port.created != spec.created;
+        if port.frontends == spec.frontends && !aged {
+            return Ok(());
+        }
+        let room = self.claims.room_for(spec.frontends);
+        let old = std::mem::take(&mut port.frontends);
+        // The age decides who wins: claims made at another age are made again.
+        let released = |f: &super::Frontend| aged || !spec.frontends.contains(f);
+        for frontend in old.iter().filter(|f| released(f)) {
+            self.claims.release(&self.ports, index, *frontend);
+        }
+        let mut kept: Vec<_> = old.into_iter().filter(|f| !released(f)).collect();
+        if let Some(Some(port)) = self.ports.get_mut(index as usize) {
+            port.created = spec.created;
+        }
+        for frontend in spec.frontends {
+            if !kept.contains(frontend) && self.claims.room_for(&[*frontend]).is_ok() {
+                self.claims.claim(&self.ports, index, *frontend);
+                kept.push(*frontend);
+            }
+        }
+        if let Some(Some(port)) = self.ports.get_mut(index as usize) {
+            if room.is_ok() {
+                port.frontends = spec.frontends.to_vec();
+            } else {
+                port.frontends = kept;
+            }
+        }
+        room
+    }
+}
+
+/// The policies of a service port as a store.
+fn policy(service: u32, port: &Port) -> Store {
+    Store::Policy {
+        service,
+        affinity_seconds: port.affinity_seconds,
+        flags: port.flags,
+        name: port.name.map_or(0, |block| block.base + 1),
+    }
+}
+
+/// The text of a service port in NAMES: `namespace/name/port/protocol/family`.
+fn name_of(spec: &PortSpec<'_>) -> SmolStr {
+    let id = spec.id;
+    format_smolstr!("{}/{}/{}/{}/{}", id.service.namespace, id.service.name, id.port, id.protocol, id.family)
+}
+
+/// The order of the block of NAMES that holds a text.
+pub(super) fn name_block_order(text: &str) -> u32 {
+    order_for((NAME_HEADER + text.len()).div_ceil(NAME_CELL) as u32)
+}
+
+/// The difference between what a service port holds and what it should hold.
+#[derive(Default)]
+struct Change {
+    next: Vec<Held>,
+    /// Members of `next` that need a backend, by place.
+    fresh: Vec<usize>,
+    /// Backends that leave the service port.
+    retired: Vec<u32>,
+    cluster: SetChange,
+    local: SetChange,
+}
+
+/// What leaves and enters one set.
+#[derive(Default)]
+struct SetChange {
+    gone: Vec<u32>,
+    /// By place in `next`: the backend of a fresh member is not yet known.
+    come: Vec<usize>,
+}
+
+impl Change {
+    /// Walks the two ascending lists side by side. Without `additions`, only removals are kept.
+    fn between(held: &[Held], wanted: &[Member], additions: bool) -> Self {
+        let mut change = Self { next: Vec::with_capacity(wanted.len()), ..Self::default() };
+        let (mut old, mut new) = (held.iter().peekable(), wanted.iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => break,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(held), Some(member)) => held.member.key().cmp(&member.key()),
+            };
+            let had = if order.is_le() { old.next() } else { None };
+            let wants = if order.is_ge() { new.next() } else { None };
+            match (had, wants) {
+                // What is known of an endpoint is part of its backend: another fact, another backend.
+                (Some(held), Some(member)) if held.member.flags == member.flags => {
+                    change.keep(*held, member.sets, additions);
+                }
+                (had, wants) => {
+                    if let Some(held) = had {
+                        change.drop(*held);
+                    }
+                    if let Some(member) = wants.filter(|_| additions) {
+                        change.add(*member);
+                    }
+                }
+            }
+        }
+        change
+    }
+
+    fn set(&mut self, which: Which) -> &mut SetChange {
+        match which {
+            Which::Cluster => &mut self.cluster,
+            Which::Local => &mut self.local,
+        }
+    }
+
+    fn keep(&mut self, mut held: Held, sets: Membership, additions: bool) {
+        let was = held.member;
+        held.member.sets = if additions {
+            sets
+        } else {
+            Membership { cluster: was.sets.cluster && sets.cluster, local: was.sets.local && sets.local }
+        };
+        if held.member.sets.is_none() {
+            self.drop(Held { member: was, ..held });
+            return;
+        }
+        let place = self.next.len();
+        for which in Which::BOTH {
+            match (which.has(&was), which.has(&held.member)) {
+                (true, false) => self.set(which).gone.push(held.backend),
+                (false, true) => self.set(which).come.push(place),
+                _ => {}
+            }
+        }
+        self.next.push(held);
+    }
+
+    fn drop(&mut self, held: Held) {
+        for which in Which::BOTH.into_iter().filter(|w| w.has(&held.member)) {
+            self.set(which).gone.push(held.backend);
+        }
+        self.retired.push(held.backend);
+    }
+
+    fn add(&mut self, member: Member) {
+        let place = self.next.len();
+        for which in Which::BOTH.into_iter().filter(|w| w.has(&member)) {
+            self.set(which).come.push(place);
+        }
+        self.fresh.push(place);
+        self.next.push(Held { member, backend: u32::MAX });
+    }
+}
+
+/// Plans the stores that make the members of a service port those that are wanted.
+fn update_members(
+    port: &mut Port,
+    index: u32,
+    wanted: &[Member],
+    stock: &mut Stock,
+    plan: &mut Plan,
+) -> Result<(), Full> {
+    for which in Which::BOTH {
+        SetWriter { service: index, which, set: port.set_mut(which), stock, plan }.repair();
+    }
+    let unchanged = port.members.len() == wanted.len()
+        && port.members.iter().zip(wanted).all(|(held, member)| held.member == *member);
+    if unchanged {
+        return Ok(());
+    }
+    let change = Change::between(&port.members, wanted, true);
+    match reserve(port, &change, stock) {
+        Ok(larger) => {
+            carry_out(port, index, change, larger, stock, plan);
+            Ok(())
+        }
+        Err(full) => {
+            let change = Change::between(&port.members, wanted, false);
+            carry_out(port, index, change, [None; 2], stock, plan);
+            Err(full)
+        }
+    }
+}
+
+/// Reserves everything that a change needs, or nothing.
+fn reserve(port: &Port, change: &Change, stock: &mut Stock) -> Result<[Option<Block>; 2], Full> {
+    if change.fresh.len() > stock.backends.available() as usize {
+        return Err(Full { map: "BACKENDS", capacity: stock.backends.capacity() });
+    }
+    let cluster = port.cluster.larger_range(change.cluster.come.len(), change.cluster.gone.len(), stock)?;
+    match port.local.larger_range(change.local.come.len(), change.local.gone.len(), stock) {
+        Ok(local) => Ok([cluster, local]),
+        Err(full) => {
+            cluster.into_iter().for_each(|block| stock.slots.release(block));
+            Err(full)
+        }
+    }
+}
+
+fn carry_out(
+    port: &mut Port,
+    index: u32,
+    mut change: Change,
+    larger: [Option<Block>; 2],
+    stock: &mut Stock,
+    plan: &mut Plan,
+) {
+    for place in &change.fresh {
+        let held = &mut change.next[*place];
+        let Some(backend) = stock.backends.allocate() else { continue };
+        held.backend = backend;
+        let entry = BackendEntry {
+            address: held.member.address,
+            port: held.member.port,
+            flags: held.member.flags,
+            generation: stock.generation(backend),
+            service: index,
+            reserved: 0,
+        };
+        plan.stores.push(Store::Backend { index: backend, entry });
+    }
+    for (which, larger) in Which::BOTH.into_iter().zip(larger) {
+        let SetChange { gone, come } = std::mem::take(change.set(which));
+        if gone.is_empty() && come.is_empty() {
+            continue;
+        }
+        let come: Vec<u32> = come.iter().map(|place| change.next[*place].backend).collect();
+        SetWriter { service: index, which, set: port.set_mut(which), stock, plan }
+            .change(&gone, &come, larger);
+    }
+    for backend in change.retired {
+        stock.retire(backend, plan);
+    }
+    port.members = change.next;
+}
