@@ -32,7 +32,9 @@ impl Table {
         let capacities = reader.capacities();
         let mut table = Self::new(&capacities);
         let mut adopted = Adopted::new();
-        let mut services = BTreeSet::new();
+        // A service port that lost all of its frontends to others is known by its name alone.
+        let named = |index: &u32| reader.service(*index).is_some_and(|entry| entry.name > 0);
+        let mut services: BTreeSet<u32> = (0..capacities.services).filter(named).collect();
         for (key, value) in reader.frontends()? {
             table.claims.adopt(key, value);
             if !value.flags.contains(FrontendFlags::ADDRESS_ONLY) && value.service < capacities.services {

@@ -1,7 +1,7 @@
 //! A writer whose system calls fail at random: the engine must converge all the same.
 
-use super::{FrontendKey, Store, WriteError, Writer};
-use proxy_common::abi::FrontendValue;
+use super::{Capacities, FrontendKey, MapReader, Name, Store, WriteError, Writer};
+use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, ServiceEntry};
 use std::io;
 
 /// Wraps a writer; before each system call, `fate` decides how it ends.
@@ -42,5 +42,32 @@ impl<W: Writer, F: FnMut() -> Option<usize>> Writer for FaultyWriter<W, F> {
 
     fn grace_period(&mut self) -> Result<(), WriteError> {
         self.attempt::<()>("BPF_MAP_UPDATE_ELEM", &[], |inner, _| inner.grace_period())
+    }
+}
+
+/// Reading never fails.
+impl<W: MapReader, F> MapReader for FaultyWriter<W, F> {
+    fn capacities(&self) -> Capacities {
+        self.inner.capacities()
+    }
+
+    fn frontends(&self) -> Result<Vec<(FrontendKey, FrontendValue)>, WriteError> {
+        self.inner.frontends()
+    }
+
+    fn service(&self, index: u32) -> Option<ServiceEntry> {
+        self.inner.service(index)
+    }
+
+    fn slot(&self, index: u32) -> Option<BackendRef> {
+        self.inner.slot(index)
+    }
+
+    fn backend(&self, index: u32) -> Option<BackendEntry> {
+        self.inner.backend(index)
+    }
+
+    fn name(&self, cell: u32) -> Option<Name> {
+        self.inner.name(cell)
     }
 }
