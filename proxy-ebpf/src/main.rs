@@ -4,6 +4,7 @@
 #![no_main]
 
 mod globals;
+mod log;
 mod maps;
 mod sock_ctx;
 mod tables;
@@ -12,7 +13,7 @@ use aya_ebpf::{
     macros::{cgroup_sock, cgroup_sock_addr},
     programs::{SockAddrContext, SockContext},
 };
-use proxy_common::datapath::{self, Decision};
+use proxy_common::datapath::{self, Decision, Dial};
 use sock_ctx::{ReleasedSocket, SocketCall};
 use tables::KernelTables;
 
@@ -26,28 +27,32 @@ const FAIL: i32 = 0;
 #[cgroup_sock_addr(connect4)]
 fn connect4(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v4(&ctx);
-    finish(&call, datapath::connect(&KernelTables, &call.dial()))
+    let dial = call.dial();
+    finish(&call, &dial, datapath::connect(&KernelTables, &dial))
 }
 
 /// connect() of an IPv6 socket, IPv4-mapped addresses included.
 #[cgroup_sock_addr(connect6)]
 fn connect6(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v6(&ctx);
-    finish(&call, datapath::connect(&KernelTables, &call.dial()))
+    let dial = call.dial();
+    finish(&call, &dial, datapath::connect(&KernelTables, &dial))
 }
 
 /// sendmsg() with an IPv4 address on an unconnected UDP socket; with an IPv4-mapped one too.
 #[cgroup_sock_addr(sendmsg4)]
 fn sendmsg4(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v4(&ctx);
-    finish(&call, datapath::send(&KernelTables, &call.dial()))
+    let dial = call.dial();
+    finish(&call, &dial, datapath::send(&KernelTables, &dial))
 }
 
 /// sendmsg() with an IPv6 address on an unconnected UDP socket.
 #[cgroup_sock_addr(sendmsg6)]
 fn sendmsg6(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v6(&ctx);
-    finish(&call, datapath::send(&KernelTables, &call.dial()))
+    let dial = call.dial();
+    finish(&call, &dial, datapath::send(&KernelTables, &dial))
 }
 
 /// recvmsg() of an IPv4 UDP socket: the sender it is shown.
@@ -83,7 +88,8 @@ fn sock_release(ctx: SockContext) -> i32 {
 }
 
 #[inline(always)]
-fn finish(call: &SocketCall<'_>, decision: Decision) -> i32 {
+fn finish(call: &SocketCall<'_>, dial: &Dial, decision: Decision) -> i32 {
+    log::decision(dial, &decision);
     match decision {
         Decision::Pass => PROCEED,
         Decision::Rewrite(peer) => {

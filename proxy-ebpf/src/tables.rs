@@ -15,8 +15,8 @@ use proxy_common::{
 /// The maps of [`crate::maps`].
 pub struct KernelTables;
 
-/// Reads a value of a map once: the compiler may neither split nor repeat a volatile load of at
-/// most 8 bytes.
+/// Reads a value of a map once: the compiler does not repeat a volatile load, nor split one of a
+/// single number.
 #[inline(always)]
 fn load<T: Copy>(pointer: *const T) -> T {
     // SAFETY: every caller passes a pointer that a map look-up gave out, or a field of it, so it is
