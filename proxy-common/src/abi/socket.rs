@@ -35,8 +35,10 @@ pub struct SocketPeer {
     pub address: Address,
     /// Port, network byte order.
     pub port: u16,
+    /// Zero. Not one array: LLVM zeroes those 6 bytes by a call to a byte-wise loop.
+    pub reserved: u16,
     /// Zero.
-    pub reserved: [u16; 3],
+    pub reserved_too: u32,
 }
 
 impl SocketPeer {
@@ -44,7 +46,7 @@ impl SocketPeer {
     #[inline(always)]
     #[must_use]
     pub const fn new(address: Address, port: u16) -> Self {
-        Self { address, port, reserved: [0; 3] }
+        Self { address, port, reserved: 0, reserved_too: 0 }
     }
 }
 

@@ -108,6 +108,19 @@ pub fn restore_peer_name<T: Tables>(tables: &T, cookie: u64, peer: SocketPeer) -
     Some(frontend)
 }
 
+/// The end of a socket that is connected to `peer`, or to nothing (port zero): its reverse entry
+/// goes with it.
+///
+/// Only a saving of room. What stays (an unconnected socket's entries, and those of a socket whose
+/// connect() failed after the programs had run: the kernel forgets its peer then) is evicted in time,
+/// and can mislead nobody, because a cookie never comes back.
+#[inline(always)]
+pub fn release<T: Tables>(tables: &T, cookie: u64, peer: SocketPeer) {
+    if peer.port != 0 {
+        tables.forget_reverse(&SocketKey { cookie, peer });
+    }
+}
+
 /// The frontend that a call dials, or what becomes of a call that dials none.
 #[inline(always)]
 fn classify<T: Tables>(tables: &T, dial: &Dial, reasons: &Reasons) -> Result<FrontendValue, Decision> {

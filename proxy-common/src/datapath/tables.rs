@@ -34,6 +34,8 @@ pub trait Tables {
     fn reverse(&self, key: &SocketKey) -> Option<SocketPeer>;
     /// Remembers the frontend through which a socket reaches a backend.
     fn remember_reverse(&self, key: &SocketKey, frontend: &SocketPeer) -> Result<(), Full>;
+    /// Forgets the frontend through which a socket reaches a backend, if it is remembered.
+    fn forget_reverse(&self, key: &SocketKey);
     /// 32 random bits.
     fn random(&self) -> u32;
     /// Adds one to a counter.

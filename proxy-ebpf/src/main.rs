@@ -1,0 +1,132 @@
+//! The programs: entry points of a few lines over `proxy_common::datapath`. Every decision is made
+//! there and runs in unit tests; this crate holds the maps and the edges to the kernel.
+#![no_std]
+#![no_main]
+
+mod globals;
+mod log;
+mod maps;
+mod sock_ctx;
+mod tables;
+
+use aya_ebpf::{
+    macros::{cgroup_sock, cgroup_sock_addr},
+    programs::{SockAddrContext, SockContext},
+};
+use proxy_common::datapath::{self, Decision, Dial};
+use sock_ctx::{ReleasedSocket, SocketCall};
+use tables::KernelTables;
+
+/// The call, or the end of the socket, goes on. The only value that recvmsg and getpeername may
+/// return: the verifier refuses any other there.
+const PROCEED: i32 = 1;
+/// The call fails with EPERM, or with what bpf_set_retval said.
+const FAIL: i32 = 0;
+
+/// connect() of an IPv4 socket, and of a UDP one of IPv6 to an AF_INET address.
+#[cgroup_sock_addr(connect4)]
+fn connect4(ctx: SockAddrContext) -> i32 {
+    let call = SocketCall::v4(&ctx);
+    let dial = call.dial();
+    finish(&call, &dial, datapath::connect(&KernelTables, &dial))
+}
+
+/// connect() of an IPv6 socket, IPv4-mapped addresses included.
+#[cgroup_sock_addr(connect6)]
+fn connect6(ctx: SockAddrContext) -> i32 {
+    let call = SocketCall::v6(&ctx);
+    let dial = call.dial();
+    finish(&call, &dial, datapath::connect(&KernelTables, &dial))
+}
+
+/// sendmsg() with an IPv4 address on an unconnected UDP socket; with an IPv4-mapped one too.
+#[cgroup_sock_addr(sendmsg4)]
+fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    let call = SocketCall::v4(&ctx);
+    let dial = call.dial();
+    finish(&call, &dial, datapath::send(&KernelTables, &dial))
+}
+
+/// sendmsg() with an IPv6 address on an unconnected UDP socket.
+#[cgroup_sock_addr(sendmsg6)]
+fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    let call = SocketCall::v6(&ctx);
+    let dial = call.dial();
+    finish(&call, &dial, datapath::send(&KernelTables, &dial))
+}
+
+/// recvmsg() of an IPv4 UDP socket: the sender it is shown.
+#[cgroup_sock_addr(recvmsg4)]
+fn recvmsg4(ctx: SockAddrContext) -> i32 {
+    restore_sender(&SocketCall::v4(&ctx))
+}
+
+/// recvmsg() of an IPv6 UDP socket: the sender it is shown, IPv4-mapped ones included.
+#[cgroup_sock_addr(recvmsg6)]
+fn recvmsg6(ctx: SockAddrContext) -> i32 {
+    restore_sender(&SocketCall::v6(&ctx))
+}
+
+/// getpeername() of an IPv4 socket.
+#[cgroup_sock_addr(getpeername4)]
+fn getpeername4(ctx: SockAddrContext) -> i32 {
+    restore_peer_name(&SocketCall::v4(&ctx))
+}
+
+/// getpeername() of an IPv6 socket, IPv4-mapped peers included.
+#[cgroup_sock_addr(getpeername6)]
+fn getpeername6(ctx: SockAddrContext) -> i32 {
+    restore_peer_name(&SocketCall::v6(&ctx))
+}
+
+/// The end of a socket of either family.
+#[cgroup_sock(sock_release)]
+fn sock_release(ctx: SockContext) -> i32 {
+    let socket = ReleasedSocket::new(&ctx);
+    datapath::release(&KernelTables, socket.cookie(), socket.peer());
+    PROCEED
+}
+
+#[inline(always)]
+fn finish(call: &SocketCall<'_>, dial: &Dial, decision: Decision) -> i32 {
+    log::decision(dial, &decision);
+    match decision {
+        Decision::Pass => PROCEED,
+        Decision::Rewrite(peer) => {
+            call.set_peer(&peer);
+            PROCEED
+        }
+        Decision::Refuse => {
+            globals::set_connection_refused();
+            FAIL
+        }
+    }
+}
+
+#[inline(always)]
+fn restore_sender(call: &SocketCall<'_>) -> i32 {
+    if let Some(frontend) = datapath::restore_sender(&KernelTables, call.cookie(), call.peer()) {
+        call.set_peer(&frontend);
+    }
+    PROCEED
+}
+
+#[inline(always)]
+fn restore_peer_name(call: &SocketCall<'_>) -> i32 {
+    if let Some(frontend) = datapath::restore_peer_name(&KernelTables, call.cookie(), call.peer()) {
+        call.set_peer(&frontend);
+    }
+    PROCEED
+}
+
+/// The kernel gives some helpers only to programs under a GPL-compatible licence.
+// SAFETY: the loader reads this section as text and nothing else is in it.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// The language asks for it; no code that can panic passes the lints or the verifier.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

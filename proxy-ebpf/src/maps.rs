@@ -1,0 +1,57 @@
+//! The maps. Layout and meaning stand in `proxy_common::abi`; the sizes here are defaults, which
+//! the loader overrides (`EbpfLoader::map_max_entries`) and which `Capacities::default()` in
+//! proxy-user repeats.
+//!
+//! The kernel keeps 15 bytes of a map's name. FRONTENDS4 and FRONTENDS6 are preallocated although
+//! only userspace writes them: entries then lie side by side and a put never allocates memory.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+use proxy_common::abi::{
+    BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6, FrontendValue, ServiceEntry, SocketKey,
+    SocketPeer,
+};
+
+/// Userspace maps the array into its memory and writes by plain stores (Linux 5.5).
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// IPv4 frontends.
+#[btf_map]
+pub static FRONTENDS4: HashMap<FrontendKey4, FrontendValue, 16_384> = HashMap::new();
+
+/// IPv6 frontends.
+#[btf_map]
+pub static FRONTENDS6: HashMap<FrontendKey6, FrontendValue, 16_384> = HashMap::new();
+
+/// Service ports, by index.
+#[btf_map]
+pub static SERVICES: Array<ServiceEntry, 8_192, MMAPABLE> = Array::new();
+
+/// Endpoint sets: each a range of slots.
+#[btf_map]
+pub static SLOTS: Array<BackendRef, 131_072, MMAPABLE> = Array::new();
+
+/// Backends, by index.
+#[btf_map]
+pub static BACKENDS: Array<BackendEntry, 65_536, MMAPABLE> = Array::new();
+
+/// Names of service ports, for `shunt` to show. No program reads them: being exported keeps the
+/// map in the object (`#[used]` would, but in a second `.maps` section, which loaders refuse).
+#[btf_map]
+pub static NAMES: Array<u64, 65_536, MMAPABLE> = Array::new();
+
+/// The backend that an unconnected UDP socket uses for a frontend. A released socket's entries are
+/// not looked for: its cookie never comes back, and the least recently used entry goes first.
+#[btf_map]
+pub static UDP_FLOWS: LruHashMap<SocketKey, BackendRef, 32_768> = LruHashMap::new();
+
+/// The frontend through which a socket reaches a backend.
+#[btf_map]
+pub static REVERSE: LruHashMap<SocketKey, SocketPeer, 32_768> = LruHashMap::new();
+
+/// Totals by reason.
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, { Counter::COUNT }> = PerCpuArray::new();

@@ -1,0 +1,123 @@
+//! [`Tables`] over the kernel's maps. Values are copied out at once: the entry behind a pointer may
+//! be given to another key, or be written by the agent, while the program runs.
+
+use crate::maps::{BACKENDS, COUNTERS, FRONTENDS4, FRONTENDS6, REVERSE, SERVICES, SLOTS, UDP_FLOWS};
+use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_get_prandom_u32};
+use core::ptr;
+use proxy_common::{
+    abi::{
+        BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue,
+        ServiceEntry, ServiceFlags, SocketKey, SocketPeer,
+    },
+    datapath::{Full, Tables},
+};
+
+/// The maps of [`crate::maps`].
+pub struct KernelTables;
+
+/// Reads a value of a map once: the compiler does not repeat a volatile load, nor split one of a
+/// single number.
+#[inline(always)]
+fn load<T: Copy>(pointer: *const T) -> T {
+    // SAFETY: every caller passes a pointer that a map look-up gave out, or a field of it, so it is
+    // aligned and stays readable until the program ends (maps live as long as their programs, and
+    // hash entries are freed by RCU). Any bytes are a valid T: all ABI types are plain old data.
+    unsafe { ptr::read_volatile(pointer) }
+}
+
+/// The entry of a service port.
+#[inline(always)]
+fn service(index: u32) -> Option<*const ServiceEntry> {
+    SERVICES.get_ptr(index)
+}
+
+impl Tables for KernelTables {
+    #[inline(always)]
+    fn frontend4(&self, key: &FrontendKey4) -> Option<FrontendValue> {
+        FRONTENDS4.get_ptr(key).map(load)
+    }
+
+    #[inline(always)]
+    fn frontend6(&self, key: &FrontendKey6) -> Option<FrontendValue> {
+        FRONTENDS6.get_ptr(key).map(load)
+    }
+
+    #[inline(always)]
+    fn service_flags(&self, service_index: u32) -> Option<ServiceFlags> {
+        let entry = service(service_index)?;
+        // SAFETY: `entry` points to a whole ServiceEntry of the map.
+        Some(load(unsafe { &raw const (*entry).flags }))
+    }
+
+    #[inline(always)]
+    fn cluster_set(&self, service_index: u32) -> Option<EndpointSet> {
+        let entry = service(service_index)?;
+        // SAFETY: `entry` points to a whole ServiceEntry of the map.
+        Some(load(unsafe { &raw const (*entry).cluster }))
+    }
+
+    #[inline(always)]
+    fn local_set(&self, service_index: u32) -> Option<EndpointSet> {
+        let entry = service(service_index)?;
+        // SAFETY: `entry` points to a whole ServiceEntry of the map.
+        Some(load(unsafe { &raw const (*entry).local }))
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<BackendRef> {
+        SLOTS.get_ptr(index).map(load)
+    }
+
+    #[inline(always)]
+    fn backend(&self, index: u32) -> Option<BackendEntry> {
+        let entry = BACKENDS.get_ptr(index)?;
+        // SAFETY: `entry` points to a whole BackendEntry of the map. The load need not be one: of an
+        // entry that a program can reach, only the generation ever changes while it runs, by a
+        // 32-bit store; address and port change only after a grace period.
+        Some(unsafe { ptr::read(entry) })
+    }
+
+    #[inline(always)]
+    fn udp_flow(&self, key: &SocketKey) -> Option<BackendRef> {
+        UDP_FLOWS.get_ptr(key).map(load)
+    }
+
+    #[inline(always)]
+    fn remember_udp_flow(&self, key: &SocketKey, backend: BackendRef) -> Result<(), Full> {
+        UDP_FLOWS.insert(key, &backend, BPF_ANY.into()).map_err(|_| Full)
+    }
+
+    #[inline(always)]
+    fn reverse(&self, key: &SocketKey) -> Option<SocketPeer> {
+        let entry = REVERSE.get_ptr(key)?;
+        // SAFETY: `entry` points to a whole SocketPeer of the map. Only this socket's own calls write
+        // this key; what another key's reuse of the evicted entry could mix in is an address shown
+        // wrongly once, never a wrong destination.
+        Some(unsafe { ptr::read(entry) })
+    }
+
+    #[inline(always)]
+    fn remember_reverse(&self, key: &SocketKey, frontend: &SocketPeer) -> Result<(), Full> {
+        REVERSE.insert(key, frontend, BPF_ANY.into()).map_err(|_| Full)
+    }
+
+    #[inline(always)]
+    fn forget_reverse(&self, key: &SocketKey) {
+        // An entry that is absent already is the usual case: most sockets never dial a service.
+        let _ = REVERSE.remove(key);
+    }
+
+    #[inline(always)]
+    fn random(&self) -> u32 {
+        // SAFETY: the helper takes nothing and returns a number.
+        unsafe { bpf_get_prandom_u32() }
+    }
+
+    #[inline(always)]
+    fn count(&self, counter: Counter) {
+        let Some(total) = COUNTERS.get_ptr_mut(counter as u32) else { return };
+        // SAFETY: `total` points to this CPU's u64 of the map. A task that pre-empts this one between
+        // load and store loses one count: cheaper than an atomic instruction in every call.
+        unsafe { *total = (*total).wrapping_add(1) };
+    }
+}
