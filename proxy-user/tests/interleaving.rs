@@ -6,8 +6,8 @@ mod support;
 use proptest::prelude::*;
 use proxy_common::{
     abi::{
-        BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue, ServiceFlags,
-        SocketKey, SocketPeer,
+        BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue,
+        ServiceFlags, SocketKey, SocketPeer,
     },
     datapath::{Decision, Dial, Full, Tables, connect},
 };
@@ -21,7 +21,7 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
 };
-use support::{NODE, Offer, Recorder, World, event};
+use support::{Moment, NODE, Recorder, World, event};
 
 /// So little room that freed slots and backends are reused all the time.
 const TIGHT: Capacities =
@@ -84,22 +84,23 @@ impl Tables for StraddlingReader<'_> {
     fn count(&self, _: Counter) {}
 }
 
-/// What a client may meet while the offer changes from one to the next: each address may lead to
-/// what it led to at either time.
+/// What a client may meet while one moment gives way to the next: an endpoint, of either moment, of
+/// a service port that has the address at either moment.
 #[derive(Default)]
 struct Allowed {
     endpoints: BTreeSet<SocketAddr>,
-    /// At some time nothing was offered, or no endpoint: then a refusal or a pass is right.
+    /// At some moment nobody had the address, or its owner no endpoint: then a refusal or a pass is
+    /// right.
     nothing: bool,
 }
 
-fn allowed(offers: &[Offer], address: &(SocketAddr, Protocol)) -> Allowed {
+fn allowed(moments: &[Moment], address: &(SocketAddr, Protocol)) -> Allowed {
     let mut allowed = Allowed::default();
-    for offer in offers {
-        match offer.get(address) {
-            Some(endpoints) if !endpoints.is_empty() => allowed.endpoints.extend(endpoints),
-            _ => allowed.nothing = true,
-        }
+    let owners: BTreeSet<_> = moments.iter().filter_map(|m| m.owners.get(address)).collect();
+    allowed.nothing = moments.iter().any(|m| !m.owners.contains_key(address));
+    for endpoints in moments.iter().flat_map(|m| owners.iter().filter_map(|o| m.endpoints.get(*o))) {
+        allowed.nothing |= endpoints.is_empty();
+        allowed.endpoints.extend(endpoints);
     }
     allowed
 }
@@ -133,22 +134,22 @@ proptest! {
         let history = recorder.history();
         let (mut engine, mut world) = (Engine::new(NODE, recorder).unwrap(), World::default());
         for events in steps {
-            let before = world.offer();
+            let before = world.moment();
             for event in events {
                 world.apply(&event);
                 engine.apply(event);
             }
             history.borrow_mut().clear();
             engine.sync().unwrap();
-            // A service that does not fit keeps what it had: only the plain cases are compared.
+            // What does not fit keeps what it had: only the plain cases are compared.
             if !engine.unplaced().is_empty() {
                 break;
             }
-            let offers = [before, world.offer()];
-            let dialled: BTreeSet<_> = offers.iter().flat_map(|offer| offer.keys()).collect();
+            let moments = [before, world.moment()];
+            let dialled: BTreeSet<_> = moments.iter().flat_map(|m| m.owners.keys()).collect();
             for maps in history.borrow().iter() {
                 for address in &dialled {
-                    let allowed = allowed(&offers, address);
+                    let allowed = allowed(&moments, address);
                     for pick in 0..8_u32 {
                         maps.set_random(pick << 29);
                         check(connect(maps, &dial(address)), &allowed)?;
@@ -169,29 +170,31 @@ proptest! {
         let recorder = Recorder::new(&TIGHT);
         let history = recorder.history();
         let (mut engine, mut world) = (Engine::new(NODE, recorder).unwrap(), World::default());
-        // The states since the last grace period, and what was offered when each began and ended.
-        let mut offers: Vec<Offer> = vec![world.offer()];
+        // What was true since the last grace period, and the number of states when each sync ended.
+        let mut moments = vec![world.moment()];
         let mut ends: Vec<usize> = Vec::new();
         for event in steps {
             world.apply(&event);
             engine.apply(event);
             let graced = engine.sync().unwrap().grace_periods > 0;
             if !engine.unplaced().is_empty() {
+                // What does not fit keeps what it had: only the plain cases are compared.
+                history.borrow_mut().truncate(if graced { 0 } else { ends.last().copied().unwrap_or(0) });
                 break;
             }
             if graced {
-                let last = offers.pop().unwrap_or_default();
-                (offers, ends) = (vec![last], Vec::new());
+                let last = moments.pop().unwrap_or_default();
+                (moments, ends) = (vec![last], Vec::new());
             }
-            offers.push(world.offer());
+            moments.push(world.moment());
             ends.push(history.borrow().len());
             if history.borrow().len() > 60 {
                 history.borrow_mut().clear();
-                (offers, ends) = (vec![world.offer()], Vec::new());
+                (moments, ends) = (vec![world.moment()], Vec::new());
             }
         }
         let states = history.borrow();
-        let dialled: Vec<_> = offers.iter().flat_map(|offer| offer.keys().copied()).collect();
+        let dialled: Vec<_> = moments.iter().flat_map(|m| m.owners.keys().copied()).collect();
         if states.is_empty() || dialled.is_empty() {
             return Ok(());
         }
@@ -205,10 +208,11 @@ proptest! {
                 random,
             };
             let decision = connect(&reader, &dial(&address));
-            // A state written during sync k is met by clients of offer k and of offer k + 1.
+            // A state written during sync k is met by clients of moment k and of moment k + 1.
             let sync_of = |state: usize| ends.iter().take_while(|end| **end <= state).count();
             let (from, to) = (sync_of(start), sync_of(reader.now.get()) + 1);
-            let met = &offers[from.min(offers.len() - 1)..=to.min(offers.len() - 1)];
+            let last = moments.len() - 1;
+            let met = &moments[from.min(last)..=to.min(last)];
             check(decision, &allowed(met, &address))?;
         }
     }

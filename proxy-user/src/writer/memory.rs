@@ -238,6 +238,10 @@ impl Tables for MemoryMaps {
         Ok(())
     }
 
+    fn forget_reverse(&self, key: &SocketKey) {
+        self.reverse.borrow_mut().remove(key);
+    }
+
     fn random(&self) -> u32 {
         let random = self.random.get();
         self.random.set(random.wrapping_add(0x9e37_79b1));

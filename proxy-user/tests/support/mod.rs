@@ -153,33 +153,52 @@ impl World {
 
     /// What each address, port and protocol should lead to: the rules, written out plainly.
     pub fn offer(&self) -> Offer {
+        let Moment { owners, endpoints } = self.moment();
+        owners.into_iter().map(|(address, owner)| (address, endpoints[&owner].clone())).collect()
+    }
+
+    /// Who owns which address, and which endpoints each service port has.
+    pub fn moment(&self) -> Moment {
         let mut claims: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut moment = Moment::default();
         for service in self.services.values().filter(|s| !s.headless) {
             for ip in &service.cluster_ips {
                 for port in &service.ports {
-                    let key = (SocketAddr::new(*ip, port.port), port.protocol);
-                    claims.entry(key).or_default().push((service, port));
+                    let owner = (service.name.clone(), port.name.clone(), port.protocol, Family::of(ip));
+                    moment.endpoints.insert(owner.clone(), self.endpoints(&owner));
+                    let address = (SocketAddr::new(*ip, port.port), port.protocol);
+                    claims.entry(address).or_default().push((service.created, owner));
                 }
             }
         }
-        let mut offer = Offer::new();
-        for ((address, protocol), mut claimants) in claims {
+        for (address, mut claimants) in claims {
             // The older Service has the address, then the one with the smaller name.
-            claimants.sort_by_key(|(service, port)| (service.created, &service.name, &port.name));
-            let (service, port) = claimants[0];
-            let mut endpoints = BTreeSet::new();
-            for slice in self.slices.values().filter(|s| s.service == service.name.name) {
-                let same_family = slice.family == Family::of(&address.ip());
-                let joined = slice.ports.iter().find(|p| p.name == port.name && p.protocol == protocol);
-                if let (true, Some(joined)) = (same_family, joined) {
-                    let ready = slice.endpoints.iter().filter(|e| e.conditions.ready);
-                    endpoints.extend(ready.map(|e| SocketAddr::new(e.address, joined.port)));
-                }
-            }
-            offer.insert((address, protocol), endpoints);
+            claimants.sort();
+            moment.owners.insert(address, claimants.swap_remove(0).1);
         }
-        offer
+        moment
     }
+
+    fn endpoints(&self, (service, port, protocol, family): &Owner) -> BTreeSet<SocketAddr> {
+        let mut endpoints = BTreeSet::new();
+        for slice in self.slices.values().filter(|s| s.service == service.name && s.family == *family) {
+            if let Some(joined) = slice.ports.iter().find(|p| p.name == *port && p.protocol == *protocol) {
+                let ready = slice.endpoints.iter().filter(|e| e.conditions.ready);
+                endpoints.extend(ready.map(|e| SocketAddr::new(e.address, joined.port)));
+            }
+        }
+        endpoints
+    }
+}
+
+/// Identity of a service port.
+pub type Owner = (ObjectName, smol_str::SmolStr, Protocol, Family);
+
+/// What is true at one time.
+#[derive(Clone, Default, Debug)]
+pub struct Moment {
+    pub owners: BTreeMap<(SocketAddr, Protocol), Owner>,
+    pub endpoints: BTreeMap<Owner, BTreeSet<SocketAddr>>,
 }
 
 /// What the maps hold, without indices: two maps that serve alike compare equal.

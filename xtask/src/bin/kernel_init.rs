@@ -51,7 +51,8 @@ fn report(object: &str) -> Result<()> {
         Ok(()) => println!("bpf_set_retval yes"),
         Err(error) => {
             let text = format!("{error:#}");
-            let reason = text.lines().find(|line| line.contains("unknown func") || line.contains("not allowed"));
+            let reason =
+                text.lines().find(|line| line.contains("unknown func") || line.contains("not allowed"));
             println!("bpf_set_retval no: {}", reason.unwrap_or(&text).trim());
         }
     }
@@ -64,7 +65,8 @@ fn load(data: &[u8], has_set_retval: u8) -> Result<()> {
         .override_global("AYA_LOG_LEVEL", &0u8, false)
         .load(data)
         .context("EbpfLoader::load")?;
-    let mut programs: Vec<_> = ebpf.programs_mut().map(|(name, program)| (name.to_owned(), program)).collect();
+    let mut programs: Vec<_> =
+        ebpf.programs_mut().map(|(name, program)| (name.to_owned(), program)).collect();
     programs.sort_by(|a, b| a.0.cmp(&b.0));
     for (name, program) in programs {
         let info = match program {
