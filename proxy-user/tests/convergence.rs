@@ -14,7 +14,7 @@ use support::{NODE, Recorder, World, content, event, offered};
 
 /// Room for everything that the small world can hold, but not twice: freed entries are reused.
 const SNUG: Capacities =
-    Capacities { frontends: 24, services: 24, slots: 256, backends: 160, name_cells: 256, sockets: 16 };
+    Capacities { frontends: 24, services: 24, slots: 256, backends: 160, name_cells: 512, sockets: 16 };
 
 fn engine() -> Engine<MemoryMaps> {
     Engine::new(NODE, MemoryMaps::new(&SNUG)).unwrap()

@@ -25,7 +25,7 @@ use support::{Moment, NODE, Recorder, World, event};
 
 /// So little room that freed slots and backends are reused all the time.
 const TIGHT: Capacities =
-    Capacities { frontends: 24, services: 24, slots: 64, backends: 48, name_cells: 128, sockets: 16 };
+    Capacities { frontends: 24, services: 24, slots: 64, backends: 48, name_cells: 256, sockets: 16 };
 
 /// A reader whose reads happen at different times: before each one, some writes may have happened.
 struct StraddlingReader<'a> {
@@ -124,7 +124,7 @@ fn check(decision: Decision, allowed: &Allowed) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn every_state_between_two_writes_serves(

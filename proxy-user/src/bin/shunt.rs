@@ -1,1 +1,5 @@
-fn main() {}
+//! The `shunt` command.
+
+fn main() -> std::process::ExitCode {
+    shunt::cli::main()
+}

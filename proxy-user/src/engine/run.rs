@@ -8,7 +8,7 @@ use crate::{
     cluster::{Cluster, ServiceId},
     model::{Event, Family, PortId},
     select::{cluster_ip, select_endpoints, select_flags, select_frontends},
-    table::{Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage},
+    table::{Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage, node_text},
     writer::{MapReader, WriteError, Writer},
 };
 use ahash::AHashMap;
@@ -90,6 +90,9 @@ impl<W: Writer> Engine<W> {
     /// The first system call that failed. What was not carried out stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, WriteError> {
         let mut report = SyncReport::default();
+        let node = self.cluster.node();
+        let zone = node.and_then(|node| node.zone.as_deref());
+        self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
         self.program(&mut report)?;
         // Entries that were freed are worth a grace period only to those who wait for room.
         let freed = self.table.wants_grace();

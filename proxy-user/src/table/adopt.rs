@@ -8,6 +8,7 @@ use super::{
     port::{Held, Port, Set, Which},
     sets::BAD_SLOT,
     spec::{Member, Membership},
+    state::NODE_CELLS,
     upsert::name_block_order,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 use ahash::AHashMap;
 use proxy_common::abi::{Address, BackendEntry, EndpointSet, FrontendFlags, ServiceEntry};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 use std::collections::BTreeSet;
 
 /// The service ports found in the maps, by identity.
@@ -31,6 +32,7 @@ impl Table {
     pub fn adopt(reader: &impl MapReader, plan: &mut Plan) -> Result<(Self, Adopted), WriteError> {
         let capacities = reader.capacities();
         let mut table = Self::new(&capacities);
+        table.node = reader.name(NODE_CELLS.base).unwrap_or_default().into();
         let mut adopted = Adopted::new();
         // A service port that lost all of its frontends to others is known by its name alone.
         let named = |index: &u32| reader.service(*index).is_some_and(|entry| entry.name > 0);
@@ -190,6 +192,19 @@ fn join(members: &mut Vec<Held>, backend: u32, entry: &BackendEntry, which: Whic
     let member = Member { address: entry.address, port: entry.port, flags: entry.flags, sets };
     members.push(Held { member, backend });
     true
+}
+
+/// The text that names a node and its zone in NAMES: `node/zone`, without a zone `node/`.
+pub(crate) fn node_text(name: &str, zone: Option<&str>) -> SmolStr {
+    // 509 bytes fit; Kubernetes allows 253 for a node and 63 for a zone.
+    format_smolstr!("{:.400}/{:.100}", name, zone.unwrap_or_default())
+}
+
+/// Reads [`node_text`] back: node and zone.
+pub(crate) fn parse_node(reader: &impl MapReader) -> (String, Option<String>) {
+    let text = reader.name(NODE_CELLS.base).unwrap_or_default();
+    let (name, zone) = text.split_once('/').unwrap_or((&text, ""));
+    (name.to_owned(), Some(zone.to_owned()).filter(|zone| !zone.is_empty()))
 }
 
 /// Parses `namespace/name/port/protocol/family`.

@@ -24,7 +24,7 @@ mod state;
 mod upsert;
 
 pub use adopt::Adopted;
-pub(crate) use adopt::parse_name;
+pub(crate) use adopt::{node_text, parse_name, parse_node};
 pub use claims::Conflict;
 pub use plan::Plan;
 pub use spec::{Frontend, Full, Member, Membership, PortSpec};

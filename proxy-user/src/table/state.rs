@@ -10,6 +10,7 @@ use super::{
 };
 use crate::writer::{Capacities, Store};
 use proxy_common::abi::{BackendEntry, ServiceEntry};
+use smol_str::SmolStr;
 
 /// What the kernel holds, and what is free.
 #[derive(Debug)]
@@ -20,7 +21,12 @@ pub struct Table {
     pub(super) stock: Stock,
     /// Ports that were removed but may still be found through a frontend.
     pub(super) dying: Vec<u32>,
+    /// The text at the head of NAMES that says for which node the maps are.
+    pub(super) node: SmolStr,
 }
+
+/// The cells at the head of NAMES that are set aside for this node's name and zone.
+pub(super) const NODE_CELLS: Block = Block { base: 0, order: 6 };
 
 /// Everything that is allocated.
 #[derive(Debug)]
@@ -67,6 +73,8 @@ impl Table {
     /// A table over empty maps.
     #[must_use]
     pub fn new(capacities: &Capacities) -> Self {
+        let mut names = Buddy::new(capacities.name_cells);
+        names.reserve(NODE_CELLS);
         Self {
             ports: Vec::new(),
             claims: Claims::new(capacities.frontends),
@@ -75,10 +83,19 @@ impl Table {
                 backends: Pool::new(capacities.backends),
                 generations: Vec::new(),
                 slots: Buddy::new(capacities.slots),
-                names: Buddy::new(capacities.name_cells),
+                names,
                 quarantine: Quarantine::default(),
             },
             dying: Vec::new(),
+            node: SmolStr::default(),
+        }
+    }
+
+    /// Plans the text that says for which node the maps are, for whoever reads them.
+    pub fn describe_node(&mut self, text: SmolStr, plan: &mut Plan) {
+        if self.node != text && self.stock.names.capacity() >= NODE_CELLS.len() {
+            plan.stores.push(Store::Name { cell: NODE_CELLS.base, text: text.clone() });
+            self.node = text;
         }
     }
 
@@ -149,7 +166,7 @@ impl Table {
             services: self.stock.services.used(),
             slots: self.stock.slots.used(),
             backends: self.stock.backends.used(),
-            name_cells: self.stock.names.used(),
+            name_cells: self.stock.names.used().saturating_sub(NODE_CELLS.len()),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{FrontendKind, FrontendView, PortView};
 use crate::{
     model::TrafficPolicy,
-    table::parse_name,
+    table::{parse_name, parse_node},
     writer::{FrontendKey, MapReader, WriteError},
 };
 use proxy_common::abi::{Address, EndpointSet, FrontendFlags, FrontendValue, Scope, ServiceFlags};
@@ -24,6 +24,13 @@ pub fn decode(reader: &impl MapReader) -> Result<Vec<PortView>, WriteError> {
     let mut ports: Vec<_> = frontends.into_iter().map(|(index, list)| port(reader, index, list)).collect();
     ports.sort_by(|a, b| a.id.cmp(&b.id).then(a.index.cmp(&b.index)));
     Ok(ports)
+}
+
+/// The node that the maps are for, and its zone; the name is empty in maps that were never
+/// programmed.
+#[must_use]
+pub fn decode_node(reader: &impl MapReader) -> (String, Option<String>) {
+    parse_node(reader)
 }
 
 fn port(reader: &impl MapReader, index: u32, mut frontends: Vec<FrontendView>) -> PortView {

@@ -4,5 +4,5 @@
 mod decode;
 mod port;
 
-pub use decode::decode;
+pub use decode::{decode, decode_node};
 pub use port::{FrontendKind, FrontendView, PortView};

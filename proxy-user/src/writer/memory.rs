@@ -69,13 +69,13 @@ impl MemoryMaps {
         self.grace_periods
     }
 
-    /// True if no map holds anything but the generations of backends.
+    /// True if no map holds anything but the generations of backends and this node's name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frontends.is_empty()
             && self.services.iter().all(|s| *s == ServiceEntry::default())
             && self.slots.iter().all(|s| *s == BackendRef::default())
-            && self.names.iter().all(|cell| *cell == [0; 8])
+            && self.names.iter().skip(64).all(|cell| *cell == [0; 8])
             && self
                 .backends
                 .iter()

@@ -1,0 +1,114 @@
+//! The JSON that `plan` and `dump` print: one object, one entry per service port and family.
+
+use crate::{
+    model::TrafficPolicy,
+    view::{PortView, decode, decode_node},
+    writer::{MapReader, WriteError},
+};
+use serde::Serialize;
+
+/// All that is programmed for a node.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    /// The node.
+    pub node: NodeDocument,
+    /// Sorted by namespace, name, port, protocol and family.
+    pub services: Vec<PortDocument>,
+}
+
+/// The node.
+#[derive(Debug, Serialize)]
+pub struct NodeDocument {
+    /// Its name.
+    pub name: String,
+    /// Its zone, where known.
+    pub zone: Option<String>,
+}
+
+/// A service port of one family.
+#[derive(Debug, Serialize)]
+pub struct PortDocument {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub name: String,
+    /// Name of the port.
+    pub port: String,
+    /// TCP, UDP or SCTP.
+    pub protocol: String,
+    /// IPv4 or IPv6.
+    pub family: String,
+    /// What clients dial.
+    pub frontends: Vec<FrontendDocument>,
+    /// What cluster-policy traffic from this node may reach.
+    pub cluster: Vec<String>,
+    /// What local-policy traffic may reach.
+    pub local: Vec<String>,
+    /// A usable endpoint exists somewhere in the cluster.
+    pub any_usable: bool,
+    /// Cluster or Local.
+    pub internal_policy: &'static str,
+    /// Cluster or Local.
+    pub external_policy: &'static str,
+    /// Idle time of an affinity.
+    pub affinity_seconds: Option<u32>,
+}
+
+/// A frontend.
+#[derive(Debug, Serialize)]
+pub struct FrontendDocument {
+    /// ClusterIP, NodePort, ExternalIP or LoadBalancer.
+    pub kind: &'static str,
+    /// The address, or `*` for every address of the node.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Document {
+    /// Decodes what maps hold.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn read(maps: &impl MapReader) -> Result<Self, WriteError> {
+        let (name, zone) = decode_node(maps);
+        let services = decode(maps)?.iter().map(PortDocument::new).collect();
+        Ok(Self { node: NodeDocument { name, zone }, services })
+    }
+}
+
+impl PortDocument {
+    fn new(port: &PortView) -> Self {
+        let id = port.id.as_ref();
+        let text = |of: &dyn Fn(&crate::model::PortId) -> String| id.map_or_else(|| "?".to_owned(), of);
+        Self {
+            namespace: text(&|id| id.service.namespace.to_string()),
+            name: text(&|id| id.service.name.to_string()),
+            port: text(&|id| id.port.to_string()),
+            protocol: text(&|id| id.protocol.to_string()),
+            family: text(&|id| id.family.to_string()),
+            frontends: port
+                .frontends
+                .iter()
+                .map(|frontend| FrontendDocument {
+                    kind: frontend.kind.name(),
+                    address: frontend.address.map_or_else(|| "*".to_owned(), |ip| ip.to_string()),
+                    port: frontend.port,
+                })
+                .collect(),
+            cluster: port.cluster.iter().map(ToString::to_string).collect(),
+            local: port.local.iter().map(ToString::to_string).collect(),
+            any_usable: port.any_usable,
+            internal_policy: policy(port.internal_policy),
+            external_policy: policy(port.external_policy),
+            affinity_seconds: port.affinity_seconds,
+        }
+    }
+}
+
+const fn policy(policy: TrafficPolicy) -> &'static str {
+    match policy {
+        TrafficPolicy::Cluster => "Cluster",
+        TrafficPolicy::Local => "Local",
+    }
+}

@@ -1,0 +1,54 @@
+//! The `shunt` command: thin over the library.
+//!
+//! Exit codes: 0 done, 1 something is wrong (said on standard error), 2 wrong usage or a machine
+//! that lacks what Shunt needs.
+
+mod args;
+mod document;
+mod dump;
+mod follow;
+mod plan;
+mod problems;
+mod run;
+mod status;
+mod table;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Wrong usage, or a machine that lacks what Shunt needs.
+const EXIT_ENVIRONMENT: u8 = 2;
+
+/// Runs the command that the process was given.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = args::Args::parse();
+    init_logging(&args.log);
+    let outcome = match args.command {
+        args::Command::Run(args) => run::run(args),
+        args::Command::Plan(args) => plan::plan(&args),
+        args::Command::Dump(args) => dump::dump(&args),
+        args::Command::Status(args) => status::status(&args),
+        args::Command::Demo(args) => crate::demo::demo(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("shunt: {error:#}");
+        ExitCode::from(if is_environment(&error) { EXIT_ENVIRONMENT } else { 1 })
+    })
+}
+
+/// Log lines go to standard error; `RUST_LOG` refines what `--log` sets.
+fn init_logging(level: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+fn is_environment(error: &anyhow::Error) -> bool {
+    use crate::{dataplane::DataplaneError, kernel::KernelError, source::manifests::ManifestError};
+    error.chain().any(|cause| {
+        cause.downcast_ref::<KernelError>().is_some_and(KernelError::is_environment)
+            || cause.downcast_ref::<DataplaneError>().is_some_and(DataplaneError::is_environment)
+            || cause.is::<ManifestError>()
+    })
+}

@@ -1,0 +1,123 @@
+//! `shunt status`: whether the programs are attached, how full the maps are, what was counted.
+
+use super::args::{Output, StatusArgs};
+use crate::{
+    kernel::{Attachment, Cgroup, Kernel, PROGRAMS, PinnedMaps, cgroup2_mount_point},
+    writer::{FrontendKey, MapReader},
+};
+use proxy_common::abi::{Counter, EndpointSet};
+use serde::Serialize;
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+#[derive(Serialize)]
+struct StatusDocument {
+    attached: Vec<ProgramStatus>,
+    maps: Vec<MapStatus>,
+    counters: Vec<(&'static str, u64)>,
+}
+
+#[derive(Serialize)]
+struct ProgramStatus {
+    program: &'static str,
+    link_id: Option<u32>,
+    program_id: Option<u32>,
+    effective: bool,
+}
+
+#[derive(Serialize)]
+struct MapStatus {
+    map: &'static str,
+    /// Absent where counting would mean reading the whole map.
+    used: Option<u32>,
+    capacity: u32,
+    bytes: u64,
+}
+
+/// Prints the status. Exit code 1 if a program is not in effect.
+pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let maps = Kernel::read_only(&args.pins.pin_path)?;
+    let path = args.cgroup.clone().or_else(cgroup2_mount_point);
+    let cgroup = Cgroup::open(&path.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")))?;
+    let found = maps.attached(&cgroup)?;
+    let counters = maps.counters()?;
+    let document = StatusDocument {
+        attached: PROGRAMS.iter().map(|(program, _)| program_status(program, &found)).collect(),
+        maps: map_status(&maps)?,
+        counters: Counter::ALL.iter().map(|counter| (counter.name(), counters[*counter as usize])).collect(),
+    };
+    let effective = document.attached.iter().all(|program| program.effective);
+    let mut out = std::io::stdout().lock();
+    match args.output {
+        Output::Json => {
+            serde_json::to_writer_pretty(&mut out, &document)?;
+            writeln!(out)?;
+        }
+        Output::Table => write_table(&mut out, &document)?,
+    }
+    Ok(ExitCode::from(u8::from(!effective)))
+}
+
+fn program_status(program: &'static str, found: &[Attachment]) -> ProgramStatus {
+    let attachment = found.iter().find(|attachment| attachment.program == program);
+    ProgramStatus {
+        program,
+        link_id: attachment.map(|a| a.link_id),
+        program_id: attachment.map(|a| a.program_id),
+        effective: attachment.is_some_and(|a| a.effective),
+    }
+}
+
+fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
+    let capacities = maps.capacities();
+    let frontends = maps.frontends()?;
+    let v4 = frontends.iter().filter(|(key, _)| matches!(key, FrontendKey::V4(_))).count() as u32;
+    let services: Vec<_> =
+        (0..capacities.services).filter_map(|i| maps.service(i)).filter(|entry| entry.name > 0).collect();
+    let slots = services.iter().map(|entry| range(entry.cluster) + range(entry.local)).sum();
+    let backends = (0..capacities.backends)
+        .filter(|i| maps.backend(*i).is_some_and(|entry| entry.port != 0))
+        .count() as u32;
+    Ok(maps
+        .memory()?
+        .into_iter()
+        .map(|(map, bytes)| {
+            let (used, capacity) = match map {
+                "FRONTENDS4" => (Some(v4), capacities.frontends),
+                "FRONTENDS6" => (Some(frontends.len() as u32 - v4), capacities.frontends),
+                "SERVICES" => (Some(services.len() as u32), capacities.services),
+                "SLOTS" => (Some(slots), capacities.slots),
+                "BACKENDS" => (Some(backends), capacities.backends),
+                "NAMES" => (None, capacities.name_cells),
+                "COUNTERS" => (None, Counter::COUNT as u32),
+                _ => (None, capacities.sockets),
+            };
+            MapStatus { map, used, capacity, bytes }
+        })
+        .collect())
+}
+
+/// Slots that a set's range takes.
+const fn range(set: EndpointSet) -> u32 {
+    if set.count() == 0 { 0 } else { set.count().next_power_of_two() }
+}
+
+fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std::io::Result<()> {
+    writeln!(out, "PROGRAM       LINK      PROG      STATE")?;
+    for program in &document.attached {
+        let id = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let state = if program.effective { "in effect" } else { "NOT IN EFFECT" };
+        let (link, prog) = (id(program.link_id), id(program.program_id));
+        writeln!(out, "{:12}  {link:8}  {prog:8}  {state}", program.program)?;
+    }
+    writeln!(out, "\nMAP               USED  CAPACITY      KIB")?;
+    for map in &document.maps {
+        let used = map.used.map_or_else(|| "-".to_owned(), |used| used.to_string());
+        writeln!(out, "{:12}  {used:>8}  {:>8}  {:>7}", map.map, map.capacity, map.bytes / 1024)?;
+    }
+    let bytes: u64 = document.maps.iter().map(|map| map.bytes).sum();
+    writeln!(out, "{:34}{:>7}\n\nCOUNTER", "total", bytes / 1024)?;
+    for (name, value) in &document.counters {
+        writeln!(out, "{name:22}{value:>12}")?;
+    }
+    Ok(())
+}

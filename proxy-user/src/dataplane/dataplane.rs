@@ -1,0 +1,142 @@
+//! A node's dataplane.
+
+use super::{DataplaneError, Options, Status};
+use crate::{
+    engine::{Engine, SyncReport, Unplaced},
+    kernel::Kernel,
+    model::{EndpointSlice, Event, Node, ObjectName, Service},
+    table::Conflict,
+    view::{PortView, decode},
+    writer::MapReader,
+};
+use proxy_common::abi::Counter;
+use smol_str::SmolStr;
+
+/// Balances a node's connections to Services while it is told what the cluster holds.
+///
+/// Changes are taken in by the methods named after them and programmed by [`Self::sync`]; objects
+/// may come in any order, endpoints before their Service too. Dropping it leaves the kernel as it
+/// is: connections go on being balanced, and the next dataplane at the same pin path takes over.
+#[derive(Debug)]
+pub struct Dataplane {
+    engine: Engine<Kernel>,
+}
+
+impl Dataplane {
+    /// Opens the dataplane of the node `node`: takes over what a former one has pinned, or makes it,
+    /// and attaches the programs.
+    ///
+    /// # Errors
+    /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
+    pub fn open(node: impl Into<SmolStr>, options: &Options) -> Result<Self, DataplaneError> {
+        let engine = Engine::new(node, Kernel::open(options)?)?;
+        let mut dataplane = Self { engine };
+        dataplane.attach()?;
+        Ok(dataplane)
+    }
+
+    /// Adds or replaces a Service.
+    pub fn upsert_service(&mut self, service: Service) {
+        self.apply(Event::ServiceApplied(service));
+    }
+
+    /// Removes a Service; one that is not known is no error.
+    pub fn delete_service(&mut self, name: ObjectName) {
+        self.apply(Event::ServiceDeleted(name));
+    }
+
+    /// Adds or replaces a set of endpoints; a Service may have any number of sets.
+    pub fn upsert_endpoints(&mut self, slice: EndpointSlice) {
+        self.apply(Event::SliceApplied(slice));
+    }
+
+    /// Removes a set of endpoints by its own name.
+    pub fn delete_endpoints(&mut self, name: ObjectName) {
+        self.apply(Event::SliceDeleted(name));
+    }
+
+    /// Tells about a node; only this one's matters.
+    pub fn upsert_node(&mut self, node: Node) {
+        self.apply(Event::NodeApplied(node));
+    }
+
+    /// Takes a change in, as a source reports it.
+    pub fn apply(&mut self, event: Event) {
+        self.engine.apply(event);
+    }
+
+    /// Programs what changed since the last call; seen by the next connect(). The first call takes
+    /// what was told so far as complete: services that a former agent left and nobody named since
+    /// are removed.
+    ///
+    /// # Errors
+    /// The first system call that failed. The rest stays planned: call again.
+    pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
+        Ok(self.engine.sync()?)
+    }
+
+    /// True if [`Self::sync`] has something to do.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.engine.is_pending()
+    }
+
+    /// Attaches what is not attached: a repair, where another program has detached ours.
+    ///
+    /// # Errors
+    /// Of the attachment that failed.
+    pub fn attach(&mut self) -> Result<(), DataplaneError> {
+        self.engine.writer_mut().attach()?;
+        Ok(())
+    }
+
+    /// Service ports that do not fit into the maps. They are tried again whenever room appears.
+    #[must_use]
+    pub fn unplaced(&self) -> Vec<Unplaced> {
+        self.engine.unplaced()
+    }
+
+    /// Frontends that more than one Service claims.
+    #[must_use]
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.engine.conflicts()
+    }
+
+    /// What the kernel holds, decoded.
+    ///
+    /// # Errors
+    /// Where the frontends cannot be read.
+    pub fn dump(&self) -> Result<Vec<PortView>, DataplaneError> {
+        Ok(decode(self.engine.writer())?)
+    }
+
+    /// Totals of one counter since the maps were made, over all CPUs.
+    ///
+    /// # Errors
+    /// Where the map cannot be read.
+    pub fn counter(&self, counter: Counter) -> Result<u64, DataplaneError> {
+        Ok(self.engine.writer().maps().counters()?[counter as usize])
+    }
+
+    /// Fill, memory, attachments and counters.
+    ///
+    /// # Errors
+    /// Where the kernel cannot be asked.
+    pub fn status(&self) -> Result<Status, DataplaneError> {
+        let kernel = self.engine.writer();
+        let counters = kernel.maps().counters()?;
+        Ok(Status {
+            usage: self.engine.usage(),
+            capacities: kernel.capacities(),
+            memory: kernel.maps().memory()?,
+            attachments: kernel.attached()?,
+            counters: Counter::ALL.into_iter().zip(counters).collect(),
+        })
+    }
+
+    /// The engine, to look into.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine<Kernel> {
+        &self.engine
+    }
+}
