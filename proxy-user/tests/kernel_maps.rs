@@ -344,6 +344,11 @@ fn a_second_writer_is_refused_and_told_who_holds_the_path() {
     }
     Kernel::read_only(&lab.pin_path()).expect("readers need no lock");
     holder.end();
+    // The parts of a handle hold the path until the last of them is gone.
+    let (maps, programs) = lab.open().split();
+    drop(programs);
+    assert!(matches!(Kernel::open(&lab.options()), Err(KernelError::Locked { .. })));
+    drop(maps);
     lab.open();
 }
 

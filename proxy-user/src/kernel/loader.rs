@@ -44,7 +44,7 @@ pub(super) fn load(
                         map = name,
                         entries,
                         wanted,
-                        "adopted map keeps its size; `shunt remove` makes room for another one"
+                        "an adopted map keeps its size: remove the pins to have it made anew"
                     );
                 }
                 loader.map_max_entries(name, entries);
