@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod engine;
+pub mod kernel;
 pub mod model;
 pub mod select;
 pub mod table;

@@ -1,0 +1,179 @@
+//! The pin path: a directory on a bpffs, with one sub-directory per version of the map ABI.
+//!
+//! ```text
+//! <pin path>/v1/maps/FRONTENDS4 …
+//! <pin path>/v1/links/connect4 …
+//! ```
+
+use super::error::KernelError;
+use proxy_common::abi::ABI_VERSION;
+use rustix::fs::statfs;
+use rustix::mount::{MountFlags, mount};
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// `BPF_FS_MAGIC` of linux/magic.h.
+const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
+
+/// Where bpftool, Cilium and systemd mount the bpffs too.
+const DEFAULT_MOUNT: &str = "/sys/fs/bpf";
+
+/// The directories of one pin path and this version of the map ABI.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PinDirs {
+    /// Where maps are pinned, by name.
+    pub maps: PathBuf,
+    /// Where links are pinned, by program.
+    pub links: PathBuf,
+}
+
+impl PinDirs {
+    /// The directories under a pin path, whether they exist or not.
+    #[must_use]
+    pub fn new(pin_path: &Path) -> Self {
+        let version = pin_path.join(format!("v{ABI_VERSION}"));
+        Self { maps: version.join("maps"), links: version.join("links") }
+    }
+
+    /// Makes the directories, for root only.
+    ///
+    /// # Errors
+    /// [`KernelError::Path`].
+    pub fn create(&self) -> Result<(), KernelError> {
+        create_dir(&self.maps)?;
+        create_dir(&self.links)
+    }
+}
+
+/// Makes the pin path, and mounts the bpffs at /sys/fs/bpf where the path lies under it and nothing
+/// is mounted there yet.
+///
+/// # Errors
+/// [`KernelError::NoBpffs`], or [`KernelError::Path`] where mount(2) or mkdir(2) fails.
+pub fn ensure(pin_path: &Path) -> Result<(), KernelError> {
+    if !is_on_bpffs(pin_path)? {
+        let no_bpffs = || KernelError::NoBpffs { path: pin_path.to_owned() };
+        if !pin_path.starts_with(DEFAULT_MOUNT) || !Path::new(DEFAULT_MOUNT).exists() {
+            return Err(no_bpffs());
+        }
+        mount(
+            "bpf",
+            DEFAULT_MOUNT,
+            "bpf",
+            MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+            c"mode=0700",
+        )
+        .map_err(|source| match source.kind() {
+            ErrorKind::PermissionDenied => {
+                KernelError::Privileges { call: "mount bpffs at /sys/fs/bpf", capability: "CAP_SYS_ADMIN" }
+            }
+            _ => KernelError::path(DEFAULT_MOUNT, "mount", source),
+        })?;
+        if !is_on_bpffs(pin_path)? {
+            return Err(no_bpffs());
+        }
+    }
+    create_dir(pin_path)
+}
+
+/// True if the path, or its nearest ancestor that exists, is on a bpffs.
+fn is_on_bpffs(path: &Path) -> Result<bool, KernelError> {
+    let mut nearest = path;
+    loop {
+        match statfs(nearest) {
+            Ok(stats) => return Ok(stats.f_type as u32 == BPF_FS_MAGIC),
+            Err(rustix::io::Errno::NOENT) => {
+                nearest = match nearest.parent() {
+                    Some(parent) if !parent.as_os_str().is_empty() => parent,
+                    _ => return Ok(false),
+                };
+            }
+            Err(source) => return Err(KernelError::path(nearest, "statfs", source)),
+        }
+    }
+}
+
+fn create_dir(path: &Path) -> Result<(), KernelError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| KernelError::path(path, "mkdir", source))
+}
+
+/// Removes every pin under the pin path, of all ABI versions, and the directories: what writes
+/// first (links of connect and sendmsg), then what restores, then the maps. What Shunt did not make
+/// stays.
+///
+/// # Errors
+/// [`KernelError::Path`]; what could be removed before is.
+pub fn clear(pin_path: &Path, link_order: &[&str]) -> Result<(), KernelError> {
+    let versions = match fs::read_dir(pin_path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(KernelError::path(pin_path, "read directory", source)),
+    };
+    for version in versions {
+        let version = version.map_err(|source| KernelError::path(pin_path, "read directory", source))?;
+        if !is_version(&version.file_name().to_string_lossy()) {
+            continue;
+        }
+        let links = version.path().join("links");
+        for link in link_order {
+            ignore_missing(fs::remove_file(links.join(link)), &links.join(link), "unlink")?;
+        }
+        for dir in [links, version.path().join("maps")] {
+            let entries = match fs::read_dir(&dir) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(source) => return Err(KernelError::path(dir, "read directory", source)),
+            };
+            for entry in entries {
+                let pin = entry.map_err(|source| KernelError::path(&dir, "read directory", source))?.path();
+                ignore_missing(fs::remove_file(&pin), &pin, "unlink")?;
+            }
+            ignore_missing(fs::remove_dir(&dir), &dir, "rmdir")?;
+        }
+        ignore_missing(fs::remove_dir(version.path()), &version.path(), "rmdir")?;
+    }
+    match fs::remove_dir(pin_path) {
+        // A mount point, or a directory with something of somebody else's in it.
+        Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => {
+            Ok(())
+        }
+        removed => ignore_missing(removed, pin_path, "rmdir"),
+    }
+}
+
+fn is_version(name: &str) -> bool {
+    name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+fn ignore_missing(result: std::io::Result<()>, path: &Path, call: &'static str) -> Result<(), KernelError> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result.map_err(|source| KernelError::path(path, call, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_abi_versions_are_ours() {
+        assert!(is_version("v1") && is_version("v12"));
+        assert!(!is_version("v") && !is_version("1") && !is_version("vx") && !is_version("cilium"));
+    }
+
+    #[test]
+    fn a_pin_path_on_another_file_system_is_refused_before_anything_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let error = ensure(&path).unwrap_err();
+        assert!(matches!(error, KernelError::NoBpffs { .. }), "{error}");
+        assert!(error.is_environment() && !dir.path().join("a").exists());
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading a whole hash map: by batches, or key by key where the kernel refuses batches.
+
+use super::sys::MapFd;
+use std::io;
+use zerocopy::FromBytes;
+
+/// Entries per BPF_MAP_LOOKUP_BATCH call.
+const BATCH: usize = 4096;
+
+/// Every entry of a hash map, in no particular order. What is added or removed meanwhile may or may
+/// not be among them.
+///
+/// # Errors
+/// Of the BPF_MAP_LOOKUP_BATCH or BPF_MAP_GET_NEXT_KEY call that failed; `InvalidInput` where keys
+/// or values have another size.
+pub fn read_all<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V)>> {
+    let shape = *map.shape();
+    if shape.key_size as usize != size_of::<K>() || shape.value_size as usize != size_of::<V>() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    match read_batches(map) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => read_keys(map),
+        result => result,
+    }
+}
+
+fn read_batches<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V)>> {
+    let mut room = BATCH.min(map.shape().max_entries as usize);
+    let mut entries = Vec::new();
+    let (mut cursor, mut first) = (0, true);
+    loop {
+        let mut keys = vec![0; room * size_of::<K>()];
+        let mut values = vec![0; room * size_of::<V>()];
+        match map.lookup_batch(&mut cursor, first, &mut keys, &mut values) {
+            Ok((count, more)) => {
+                let pairs = keys.chunks_exact(size_of::<K>()).zip(values.chunks_exact(size_of::<V>()));
+                entries.extend(pairs.take(count).filter_map(|(key, value)| {
+                    Some((K::read_from_bytes(key).ok()?, V::read_from_bytes(value).ok()?))
+                }));
+                if !more {
+                    return Ok(entries);
+                }
+                first = false;
+            }
+            // One bucket holds more than there is room for; it was not read.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && room < u32::MAX as usize / 2 => {
+                room *= 2;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn read_keys<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V)>> {
+    let mut entries = Vec::new();
+    let mut next = map.next_key(None)?;
+    // A key that vanishes makes the kernel start again at the first one: the bound ends that.
+    for _ in 0..2 * map.shape().max_entries as u64 {
+        let Some(key) = next else { break };
+        match map.lookup(&key) {
+            Ok(value) => {
+                if let (Ok(key), Ok(value)) = (K::read_from_bytes(&key), V::read_from_bytes(&value)) {
+                    entries.push((key, value));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        next = map.next_key(Some(&key))?;
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shape::MapShape;
+    use super::*;
+    use aya_obj::generated::bpf_map_type;
+
+    #[test]
+    fn batches_and_single_keys_read_the_same() {
+        if std::env::var_os("SHUNT_SKIP_LAB").is_some() {
+            eprintln!("skipped: SHUNT_SKIP_LAB is set, and this test makes a map in the kernel");
+            return;
+        }
+        let shape = MapShape {
+            map_type: bpf_map_type::BPF_MAP_TYPE_HASH as u32,
+            key_size: 4,
+            value_size: 8,
+            max_entries: 10_000,
+            flags: 0,
+        };
+        let map = MapFd::create(&shape, None).unwrap();
+        assert_eq!(read_all::<u32, u64>(&map).unwrap(), []);
+        let wanted: Vec<(u32, u64)> = (0..9_000).map(|key| (key, u64::from(key) * 3)).collect();
+        for (key, value) in &wanted {
+            map.update(&key.to_ne_bytes(), &value.to_ne_bytes()).unwrap();
+        }
+        for mut read in [read_batches::<u32, u64>(&map).unwrap(), read_keys(&map).unwrap()] {
+            read.sort_unstable();
+            assert_eq!(read, wanted);
+        }
+        assert_eq!(read_all::<u64, u64>(&map).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

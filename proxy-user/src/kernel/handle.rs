@@ -1,0 +1,144 @@
+//! The handle on everything that Shunt has in the kernel.
+
+use super::attach::{Attached, Attachment, PROGRAMS};
+use super::bpffs::{self, PinDirs};
+use super::cgroup::Cgroup;
+use super::error::KernelError;
+use super::features::{self, Features};
+use super::loader::{Loaded, load};
+use super::lock::PinLock;
+use super::maps::KernelMaps;
+use super::pinned::PinnedMaps;
+use super::programs::Programs;
+use crate::writer::Capacities;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where and how large.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The cgroup v2 directory whose sockets, and those below it, are served.
+    pub cgroup: PathBuf,
+    /// A directory on a bpffs, made if it is missing.
+    pub pin_path: PathBuf,
+    /// Sizes of maps that are made; a map that is adopted keeps its size.
+    pub capacities: Capacities,
+    /// aya-log level of programs built with log statements: 0 is off, 5 is trace.
+    pub log_level: u8,
+}
+
+impl Default for Options {
+    /// All sockets of the node, and the usual place for pins.
+    fn default() -> Self {
+        Self {
+            cgroup: super::cgroup::mount_point().unwrap_or_else(|| "/sys/fs/cgroup".into()),
+            pin_path: "/sys/fs/bpf/shunt".into(),
+            capacities: Capacities::default(),
+            log_level: 0,
+        }
+    }
+}
+
+/// Programs, maps and links of one pin path, and the only right to write to them. Dropping it
+/// changes nothing in the kernel: what is pinned goes on serving.
+#[derive(Debug)]
+pub struct Kernel {
+    maps: KernelMaps,
+    programs: Programs,
+}
+
+impl Kernel {
+    /// Takes the pin path, adopts or makes the maps and loads the programs. What is attached stays
+    /// as it is until [`Self::attach`].
+    ///
+    /// # Errors
+    /// See [`KernelError`]; those of the machine ([`KernelError::is_environment`]) come before
+    /// anything is made, and [`KernelError::Locked`] before any map is.
+    pub fn open(options: &Options) -> Result<Self, KernelError> {
+        let features = features::probe()?;
+        let cgroup = Cgroup::open(&options.cgroup)?;
+        bpffs::ensure(&options.pin_path)?;
+        let lock = Arc::new(PinLock::acquire(&options.pin_path)?);
+        let dirs = PinDirs::new(&options.pin_path);
+        dirs.create()?;
+        let Loaded { ebpf, maps } = load(&dirs, &options.capacities, features, options.log_level)?;
+        let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
+        Ok(Self { maps, programs: Programs::new(ebpf, cgroup, dirs.links, features, lock) })
+    }
+
+    /// Opens what an agent has pinned, for reading only and beside it.
+    ///
+    /// # Errors
+    /// See [`PinnedMaps::read_only`].
+    pub fn read_only(pin_path: &Path) -> Result<PinnedMaps, KernelError> {
+        PinnedMaps::read_only(pin_path)
+    }
+
+    /// The maps for an engine and the programs for whoever watches that they stay attached, each on
+    /// a thread of its own if need be. The pin path is free once both are dropped.
+    #[must_use]
+    pub fn split(self) -> (KernelMaps, Programs) {
+        (self.maps, self.programs)
+    }
+
+    /// See [`Programs::attach`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attach(&mut self) -> Result<Attached, KernelError> {
+        self.programs.attach()
+    }
+
+    /// See [`Programs::attached`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attached(&self) -> Result<Vec<Attachment>, KernelError> {
+        self.programs.attached()
+    }
+
+    /// The maps, to read.
+    #[must_use]
+    pub fn maps(&self) -> &KernelMaps {
+        &self.maps
+    }
+
+    /// The maps, to write.
+    #[must_use]
+    pub fn maps_mut(&mut self) -> &mut KernelMaps {
+        &mut self.maps
+    }
+
+    /// What the kernel has.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.programs.features()
+    }
+}
+
+/// Detaches every program and removes every pin under a pin path. No agent may be running there.
+///
+/// # Errors
+/// [`KernelError::Locked`], or [`KernelError::Path`]. A pin path that does not exist is no error.
+pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
+    let _lock = match PinLock::acquire(pin_path) {
+        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
+        lock => lock?,
+    };
+    let detach_order: Vec<_> = PROGRAMS.iter().rev().map(|(name, _)| *name).collect();
+    bpffs::clear(pin_path, &detach_order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_may_move_to_a_thread_of_its_own() {
+        fn is_send<T: Send + 'static>() {}
+        is_send::<KernelMaps>();
+        is_send::<Programs>();
+        is_send::<PinnedMaps>();
+    }
+}

@@ -1,0 +1,91 @@
+//! One writer per pin path: a flock(2) on the directory, which the kernel frees when its holder dies.
+
+use super::error::KernelError;
+use rustix::fs::{FlockOperation, flock, major, minor};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The pin path is ours until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct PinLock {
+    _dir: File,
+}
+
+/// Who holds a pin path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// Its command name, at most 15 bytes; empty if it has just ended.
+    pub command: String,
+}
+
+impl PinLock {
+    /// Takes the lock, without waiting.
+    ///
+    /// # Errors
+    /// [`KernelError::Locked`] with the holder, or [`KernelError::Path`].
+    pub fn acquire(pin_path: &Path) -> Result<Self, KernelError> {
+        let dir = File::open(pin_path).map_err(|source| KernelError::path(pin_path, "open", source))?;
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _dir: dir }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(KernelError::Locked { path: pin_path.to_owned(), holder: holder(&dir) })
+            }
+            Err(source) => Err(KernelError::path(pin_path, "flock", source)),
+        }
+    }
+}
+
+/// The process that /proc/locks names for the directory's inode.
+fn holder(dir: &File) -> Option<Holder> {
+    let metadata = dir.metadata().ok()?;
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let pid = holder_pid(&locks, metadata.dev(), metadata.ino())?;
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(Holder { pid, command: command.trim_end().to_owned() })
+}
+
+/// Reads lines such as `1: FLOCK  ADVISORY  WRITE 4711 00:2a:17 0 EOF`: device numbers are
+/// hexadecimal, and the process id is 0 where it lies outside of this PID namespace.
+fn holder_pid(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let wanted = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields[..] {
+            // A process that waits for the lock has an arrow in the second place.
+            [_, "FLOCK", _, "WRITE", pid, at, ..] if at == wanted => pid.parse().ok().filter(|pid| *pid != 0),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_found_by_device_and_inode() {
+        let locks = "1: POSIX  ADVISORY  WRITE 7 fd:01:55 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 8 00:2a:56 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 9 00:2a:55 0 EOF\n\
+                     3: -> FLOCK  ADVISORY  WRITE 10 00:2a:55 0 EOF\n";
+        assert_eq!(holder_pid(locks, rustix::fs::makedev(0, 0x2a), 55), Some(9));
+        assert_eq!(holder_pid(locks, rustix::fs::makedev(0xfd, 1), 55), None);
+        let outside = "3: FLOCK  ADVISORY  WRITE 0 00:2a:55 0 EOF\n";
+        assert_eq!(holder_pid(outside, rustix::fs::makedev(0, 0x2a), 55), None);
+    }
+
+    #[test]
+    fn a_second_lock_is_refused_until_the_first_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = PinLock::acquire(dir.path()).unwrap();
+        match PinLock::acquire(dir.path()).unwrap_err() {
+            KernelError::Locked { holder: Some(holder), .. } => assert_eq!(holder.pid, std::process::id()),
+            error => panic!("{error}"),
+        }
+        drop(first);
+        PinLock::acquire(dir.path()).unwrap();
+    }
+}

@@ -1,0 +1,46 @@
+//! Everything that touches bpf(2): carries out plans in the kernel's maps and keeps the programs
+//! attached. The last place in the line of the crate's documentation, and the only one with I/O.
+//!
+//! ```no_run
+//! use shunt::engine::Engine;
+//! use shunt::kernel::{Kernel, Options};
+//!
+//! // Adopts what is pinned, attaches at once, and writes only after the first complete list.
+//! let (maps, mut programs) = Kernel::open(&Options::default())?.split();
+//! let mut engine = Engine::new("node-a", maps)?;
+//! programs.attach()?;
+//! engine.sync()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![deny(unsafe_code)]
+
+mod attach;
+mod bpffs;
+mod cgroup;
+mod entries;
+mod error;
+mod features;
+mod grace;
+mod handle;
+mod loader;
+mod lock;
+mod maps;
+mod object;
+mod pinned;
+mod programs;
+mod shape;
+pub mod sys;
+mod wire;
+
+pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
+pub use cgroup::{Cgroup, mount_point as cgroup2_mount_point};
+pub use error::KernelError;
+pub use features::{Features, OLDEST as OLDEST_KERNEL};
+pub use handle::{Kernel, Options, remove};
+pub use lock::Holder;
+pub use maps::KernelMaps;
+pub use object::{MAPS, MapName};
+pub use pinned::PinnedMaps;
+pub use programs::Programs;
+pub use shape::MapShape;

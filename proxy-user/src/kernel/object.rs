@@ -1,0 +1,97 @@
+//! The eBPF object, as built from `proxy-ebpf` and committed: its maps by name and shape.
+
+use super::error::KernelError;
+use super::shape::MapShape;
+use crate::writer::Capacities;
+
+/// The ELF file.
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/shunt.bpf.o");
+
+/// Name of a map: in the object, of its pin and, as far as 15 bytes go, in the kernel.
+pub type MapName = &'static str;
+
+/// IPv4 frontends, hash.
+pub const FRONTENDS4: MapName = "FRONTENDS4";
+/// IPv6 frontends, hash.
+pub const FRONTENDS6: MapName = "FRONTENDS6";
+/// Service ports, mapped array.
+pub const SERVICES: MapName = "SERVICES";
+/// Endpoint sets, mapped array.
+pub const SLOTS: MapName = "SLOTS";
+/// Backends, mapped array.
+pub const BACKENDS: MapName = "BACKENDS";
+/// Names of service ports, mapped array.
+pub const NAMES: MapName = "NAMES";
+/// Backends that UDP sockets remember, LRU hash.
+pub const UDP_FLOWS: MapName = "UDP_FLOWS";
+/// Frontends through which sockets reach backends, LRU hash.
+pub const REVERSE: MapName = "REVERSE";
+/// Totals by reason, per-CPU array.
+pub const COUNTERS: MapName = "COUNTERS";
+
+/// Every map that is pinned.
+pub const MAPS: [MapName; 9] =
+    [FRONTENDS4, FRONTENDS6, SERVICES, SLOTS, BACKENDS, NAMES, UDP_FLOWS, REVERSE, COUNTERS];
+
+/// The shape of each map in [`MAPS`], as the object defines it.
+///
+/// # Errors
+/// [`KernelError::Parse`], or [`KernelError::Object`] where a map is missing.
+pub fn shapes() -> Result<Vec<(MapName, MapShape)>, KernelError> {
+    let object = aya_obj::Object::parse(OBJECT)?;
+    MAPS.into_iter()
+        .map(|name| {
+            let map = object.maps.get(name).ok_or(KernelError::Object { object: name })?;
+            Ok((name, MapShape::from(map)))
+        })
+        .collect()
+}
+
+/// The number of entries that a map gets when it is made; `None` where the object decides.
+pub(super) fn capacity(name: MapName, capacities: &Capacities) -> Option<u32> {
+    match name {
+        FRONTENDS4 | FRONTENDS6 => Some(capacities.frontends),
+        SERVICES => Some(capacities.services),
+        SLOTS => Some(capacities.slots),
+        BACKENDS => Some(capacities.backends),
+        NAMES => Some(capacities.name_cells),
+        UDP_FLOWS | REVERSE => Some(capacities.sockets),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type as kind};
+    use proxy_common::abi::{
+        BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6, FrontendValue, ServiceEntry,
+        SocketKey, SocketPeer,
+    };
+
+    #[test]
+    fn the_object_defines_every_map_as_the_abi_does() {
+        let entries = |name| capacity(name, &Capacities::default()).unwrap_or(Counter::COUNT as u32);
+        let shape = |name, kind: kind, key: usize, value: usize, flags| {
+            let (map_type, key_size, value_size) = (kind as u32, key as u32, value as u32);
+            (name, MapShape { map_type, key_size, value_size, max_entries: entries(name), flags })
+        };
+        let hash = |name, key| shape(name, kind::BPF_MAP_TYPE_HASH, key, size_of::<FrontendValue>(), 0);
+        let array = |name, value| shape(name, kind::BPF_MAP_TYPE_ARRAY, 4, value, BPF_F_MMAPABLE);
+        let lru = |name, value| shape(name, kind::BPF_MAP_TYPE_LRU_HASH, size_of::<SocketKey>(), value, 0);
+        assert_eq!(
+            shapes().unwrap(),
+            [
+                hash(FRONTENDS4, size_of::<FrontendKey4>()),
+                hash(FRONTENDS6, size_of::<FrontendKey6>()),
+                array(SERVICES, size_of::<ServiceEntry>()),
+                array(SLOTS, size_of::<BackendRef>()),
+                array(BACKENDS, size_of::<BackendEntry>()),
+                array(NAMES, size_of::<u64>()),
+                lru(UDP_FLOWS, size_of::<BackendRef>()),
+                lru(REVERSE, size_of::<SocketPeer>()),
+                shape(COUNTERS, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, size_of::<u64>(), 0),
+            ]
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! The pinned maps, open and mapped: what an agent adopts and what `shunt dump` and `shunt status`
+//! read. Only a [`KernelMaps`](super::KernelMaps) writes to them.
+
+use super::attach::{Attachment, attached};
+use super::bpffs::PinDirs;
+use super::cgroup::Cgroup;
+use super::entries::read_all;
+use super::error::KernelError;
+use super::object::{self, MapName};
+use super::shape::MapShape;
+use super::sys::{Access, MapFd};
+use super::wire::MappedArray;
+use crate::writer::{Capacities, FrontendKey, MapReader, Name, WriteError};
+use proxy_common::abi::{BackendEntry, BackendRef, Counter, FrontendValue, ServiceEntry};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// All maps of a pin path.
+#[derive(Debug)]
+pub struct PinnedMaps {
+    pub(super) frontends4: MapFd,
+    pub(super) frontends6: MapFd,
+    pub(super) services: MappedArray<ServiceEntry>,
+    pub(super) slots: MappedArray<BackendRef>,
+    pub(super) backends: MappedArray<BackendEntry>,
+    pub(super) names: MappedArray<u64>,
+    udp_flows: MapFd,
+    reverse: MapFd,
+    counters: MapFd,
+    dirs: PinDirs,
+}
+
+impl PinnedMaps {
+    /// Opens the maps that an agent has pinned under `pin_path`, for reading only and beside it: no
+    /// lock is taken.
+    ///
+    /// # Errors
+    /// [`KernelError::NotPinned`] where no agent has run, [`KernelError::ForeignMap`],
+    /// [`KernelError::Privileges`], or of the call that failed.
+    pub fn read_only(pin_path: &Path) -> Result<Self, KernelError> {
+        Self::open(PinDirs::new(pin_path), &object::shapes()?, Access::Read)
+    }
+
+    pub(super) fn open(
+        dirs: PinDirs,
+        shapes: &[(MapName, MapShape)],
+        access: Access,
+    ) -> Result<Self, KernelError> {
+        let open = |name| open_pin(&dirs, shapes, name, access);
+        Ok(Self {
+            frontends4: open(object::FRONTENDS4)?,
+            frontends6: open(object::FRONTENDS6)?,
+            services: array(&dirs, shapes, object::SERVICES, access)?,
+            slots: array(&dirs, shapes, object::SLOTS, access)?,
+            backends: array(&dirs, shapes, object::BACKENDS, access)?,
+            names: array(&dirs, shapes, object::NAMES, access)?,
+            udp_flows: open(object::UDP_FLOWS)?,
+            reverse: open(object::REVERSE)?,
+            counters: open(object::COUNTERS)?,
+            dirs,
+        })
+    }
+
+    /// What the programs have counted, summed over all CPUs, indexed by [`Counter`].
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_ELEM.
+    pub fn counters(&self) -> Result<[u64; Counter::COUNT], WriteError> {
+        let mut sums = [0; Counter::COUNT];
+        for (index, sum) in (0_u32..).zip(&mut sums) {
+            let values = self
+                .counters
+                .lookup(&index.to_ne_bytes())
+                .map_err(|source| failed(object::COUNTERS, "BPF_MAP_LOOKUP_ELEM", source))?;
+            *sum = values
+                .as_chunks()
+                .0
+                .iter()
+                .fold(0, |sum: u64, value| sum.wrapping_add(u64::from_ne_bytes(*value)));
+        }
+        Ok(sums)
+    }
+
+    /// Bytes of kernel memory that each map takes.
+    ///
+    /// # Errors
+    /// [`KernelError::Call`] where fdinfo cannot be read.
+    pub fn memory(&self) -> Result<Vec<(MapName, u64)>, KernelError> {
+        [
+            (object::FRONTENDS4, &self.frontends4),
+            (object::FRONTENDS6, &self.frontends6),
+            (object::SERVICES, self.services.map()),
+            (object::SLOTS, self.slots.map()),
+            (object::BACKENDS, self.backends.map()),
+            (object::NAMES, self.names.map()),
+            (object::UDP_FLOWS, &self.udp_flows),
+            (object::REVERSE, &self.reverse),
+            (object::COUNTERS, &self.counters),
+        ]
+        .into_iter()
+        .map(|(object, map)| {
+            let bytes =
+                map.memory().map_err(|source| KernelError::Call { object, call: "fdinfo", source })?;
+            Ok((object, bytes))
+        })
+        .collect()
+    }
+
+    /// The programs that are pinned beside these maps, and whether the kernel runs them for sockets
+    /// of `cgroup`.
+    ///
+    /// # Errors
+    /// As for [`attached`].
+    pub fn attached(&self, cgroup: &Cgroup) -> Result<Vec<Attachment>, KernelError> {
+        attached(&self.dirs.links, cgroup)
+    }
+}
+
+impl MapReader for PinnedMaps {
+    fn capacities(&self) -> Capacities {
+        let entries = |map: &MapFd| map.shape().max_entries;
+        Capacities {
+            frontends: entries(&self.frontends4).min(entries(&self.frontends6)),
+            services: entries(self.services.map()),
+            slots: entries(self.slots.map()),
+            backends: entries(self.backends.map()),
+            name_cells: entries(self.names.map()),
+            sockets: entries(&self.udp_flows).min(entries(&self.reverse)),
+        }
+    }
+
+    fn frontends(&self) -> Result<Vec<(FrontendKey, FrontendValue)>, WriteError> {
+        let v4 = read_all(&self.frontends4)
+            .map_err(|source| failed(object::FRONTENDS4, "BPF_MAP_LOOKUP_BATCH", source))?;
+        let v6 = read_all(&self.frontends6)
+            .map_err(|source| failed(object::FRONTENDS6, "BPF_MAP_LOOKUP_BATCH", source))?;
+        let v4 = v4.into_iter().map(|(key, value)| (FrontendKey::V4(key), value));
+        let v6 = v6.into_iter().map(|(key, value)| (FrontendKey::V6(key), value));
+        Ok(v4.chain(v6).collect())
+    }
+
+    fn service(&self, index: u32) -> Option<ServiceEntry> {
+        self.services.get(index)
+    }
+
+    fn slot(&self, index: u32) -> Option<BackendRef> {
+        self.slots.get(index)
+    }
+
+    fn backend(&self, index: u32) -> Option<BackendEntry> {
+        self.backends.get(index)
+    }
+
+    fn name(&self, cell: u32) -> Option<Name> {
+        let [low, high, ..] = self.names.get(cell)?.to_ne_bytes();
+        let len = usize::from(u16::from_ne_bytes([low, high]));
+        if len == 0 {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(len + 2 * size_of::<u64>());
+        let mut next = cell;
+        while bytes.len() < size_of::<u16>() + len {
+            bytes.extend(self.names.get(next)?.to_ne_bytes());
+            next = next.checked_add(1)?;
+        }
+        let text = bytes.get(size_of::<u16>()..size_of::<u16>() + len)?;
+        str::from_utf8(text).ok().map(str::to_owned)
+    }
+}
+
+/// Opens a pinned map and compares it with what the object would make. The pin decides the number
+/// of entries, except of COUNTERS, which the ABI does.
+pub(super) fn open_pin(
+    dirs: &PinDirs,
+    shapes: &[(MapName, MapShape)],
+    name: MapName,
+    access: Access,
+) -> Result<MapFd, KernelError> {
+    let expected = *shapes
+        .iter()
+        .find_map(|(of, shape)| (*of == name).then_some(shape))
+        .ok_or(KernelError::Object { object: name })?;
+    let pin = dirs.maps.join(name);
+    let map = MapFd::open(&pin, access).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => KernelError::NotPinned { pin: pin.clone() },
+        ErrorKind::PermissionDenied => {
+            KernelError::Privileges { call: "BPF_OBJ_GET", capability: "CAP_BPF and CAP_DAC_OVERRIDE" }
+        }
+        _ => KernelError::path(&pin, "BPF_OBJ_GET", source),
+    })?;
+    let found = *map.shape();
+    if !found.fits(&expected) || (name == object::COUNTERS && found != expected) {
+        return Err(KernelError::ForeignMap { pin, expected, found });
+    }
+    Ok(map)
+}
+
+/// Opens and maps an array. The kernel maps none through a descriptor for reading only, so the
+/// mapping alone keeps a reader from writing.
+fn array<T: FromBytes + IntoBytes + Immutable>(
+    dirs: &PinDirs,
+    shapes: &[(MapName, MapShape)],
+    object: MapName,
+    access: Access,
+) -> Result<MappedArray<T>, KernelError> {
+    let map = open_pin(dirs, shapes, object, Access::ReadWrite)?;
+    MappedArray::new(map, access).map_err(|source| KernelError::Call { object, call: "mmap", source })
+}
+
+fn failed(map: MapName, call: &'static str, source: io::Error) -> WriteError {
+    WriteError { map, call, done: 0, source }
+}
