@@ -7,8 +7,9 @@ use aya_ebpf::{Global, helpers::bpf_set_retval};
 /// MIPS, PA-RISC, SPARC and Alpha, none of which aya loads programs on.
 const ECONNREFUSED: i32 = 111;
 
-/// 1 where socket address programs may call bpf_set_retval (Linux 6.1, commit dea6a4e17013); 0
-/// leaves the call out, and what is refused fails with EPERM.
+/// 1 where socket address programs may call bpf_set_retval: Linux 6.1, commit dea6a4e17013 (5.18 has
+/// the helper for other program types only). 0 leaves the call out, and what is refused fails with
+/// EPERM.
 #[unsafe(no_mangle)]
 static HAS_SET_RETVAL: Global<u8> = Global::new(0);
 

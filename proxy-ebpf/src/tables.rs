@@ -84,7 +84,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn remember_udp_flow(&self, key: &SocketKey, backend: BackendRef) -> Result<(), Full> {
-        UDP_FLOWS.insert(key, &backend, BPF_ANY.into()).map_err(|_| Full)
+        UDP_FLOWS.insert(key, backend, BPF_ANY.into()).map_err(|_| Full)
     }
 
     #[inline(always)]
@@ -116,8 +116,10 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn count(&self, counter: Counter) {
         let Some(total) = COUNTERS.get_ptr_mut(counter as u32) else { return };
-        // SAFETY: `total` points to this CPU's u64 of the map. A task that pre-empts this one between
-        // load and store loses one count: cheaper than an atomic instruction in every call.
-        unsafe { *total = (*total).wrapping_add(1) };
+        // A task that pre-empts this one between load and store loses one count: cheaper than an atomic
+        // instruction in every call.
+        let next = load(total.cast_const()).wrapping_add(1);
+        // SAFETY: `total` points to this CPU's u64 of the map.
+        unsafe { ptr::write_volatile(total, next) };
     }
 }

@@ -1,1 +1,49 @@
-fn main() {}
+//! Shunt's developer commands: `cargo xtask --help`.
+
+mod build_ebpf;
+mod command;
+mod deps;
+mod kernels;
+mod record;
+mod test;
+mod toolchain;
+
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Shunt's developer commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds the eBPF object that is committed in proxy-user/ebpf.
+    BuildEbpf(build_ebpf::Options),
+    /// Runs all tests and prints their totals; as root also those in network namespaces.
+    Test(test::Options),
+    /// Boots older kernels in virtual machines and loads the committed object there.
+    Kernels(kernels::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::BuildEbpf(options) => build_ebpf::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Kernels(options) => kernels::run(&options),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The checkout that xtask was built from.
+fn checkout() -> PathBuf {
+    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    path.pop();
+    path
+}

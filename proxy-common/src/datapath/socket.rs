@@ -22,7 +22,7 @@ pub enum Decision {
     Pass,
     /// The call goes on with this address in place of the one it named.
     Rewrite(SocketPeer),
-    /// The call fails: ECONNREFUSED, or EPERM where the kernel has no bpf_set_retval (before 5.18).
+    /// The call fails: ECONNREFUSED, or EPERM where socket programs have no bpf_set_retval (before 6.1).
     Refuse,
 }
 
