@@ -4,7 +4,10 @@
 //! source ──event──▶ cluster ──dirty service──▶ select ──endpoint sets──▶ table ──plan──▶ kernel
 //! ```
 
+#[cfg(feature = "agent")]
+pub mod cli;
 pub mod cluster;
+pub mod dataplane;
 pub mod engine;
 pub mod kernel;
 pub mod model;

@@ -17,7 +17,8 @@ pub fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     changes.events.into_iter().for_each(|event| engine.apply(event));
     if let Some(zone) = &args.zone {
         let node = engine.cluster().node().cloned();
-        let node = node.unwrap_or_else(|| Node { name: args.manifests.node.as_str().into(), ..Node::default() });
+        let node =
+            node.unwrap_or_else(|| Node { name: args.manifests.node.as_str().into(), ..Node::default() });
         engine.apply(Event::NodeApplied(Node { zone: Some(zone.into()), ..node }));
     }
     let report = engine.sync()?;

@@ -73,7 +73,11 @@ impl Agent {
                 let frontends = report.puts + report.deletes;
                 if first {
                     tracing::info!(
-                        events, services, stores, frontends, ?took,
+                        events,
+                        services,
+                        stores,
+                        frontends,
+                        ?took,
                         "ready: this node's connections to Services are balanced"
                     );
                 } else {

@@ -3,7 +3,7 @@
 use super::{DataplaneError, Options, Status};
 use crate::{
     engine::{Engine, SyncReport, Unplaced},
-    kernel::Kernel,
+    kernel::{Kernel, KernelMaps, Programs},
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
@@ -19,7 +19,8 @@ use smol_str::SmolStr;
 /// is: connections go on being balanced, and the next dataplane at the same pin path takes over.
 #[derive(Debug)]
 pub struct Dataplane {
-    engine: Engine<Kernel>,
+    engine: Engine<KernelMaps>,
+    programs: Programs,
 }
 
 impl Dataplane {
@@ -29,10 +30,10 @@ impl Dataplane {
     /// # Errors
     /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
     pub fn open(node: impl Into<SmolStr>, options: &Options) -> Result<Self, DataplaneError> {
-        let engine = Engine::new(node, Kernel::open(options)?)?;
-        let mut dataplane = Self { engine };
-        dataplane.attach()?;
-        Ok(dataplane)
+        let (maps, mut programs) = Kernel::open(options)?.split();
+        let engine = Engine::new(node, maps)?;
+        programs.attach()?;
+        Ok(Self { engine, programs })
     }
 
     /// Adds or replaces a Service.
@@ -86,7 +87,7 @@ impl Dataplane {
     /// # Errors
     /// Of the attachment that failed.
     pub fn attach(&mut self) -> Result<(), DataplaneError> {
-        self.engine.writer_mut().attach()?;
+        self.programs.attach()?;
         Ok(())
     }
 
@@ -115,7 +116,7 @@ impl Dataplane {
     /// # Errors
     /// Where the map cannot be read.
     pub fn counter(&self, counter: Counter) -> Result<u64, DataplaneError> {
-        Ok(self.engine.writer().maps().counters()?[counter as usize])
+        Ok(self.engine.writer().counters()?[counter as usize])
     }
 
     /// Fill, memory, attachments and counters.
@@ -123,20 +124,20 @@ impl Dataplane {
     /// # Errors
     /// Where the kernel cannot be asked.
     pub fn status(&self) -> Result<Status, DataplaneError> {
-        let kernel = self.engine.writer();
-        let counters = kernel.maps().counters()?;
+        let maps = self.engine.writer();
+        let counters = maps.counters()?;
         Ok(Status {
             usage: self.engine.usage(),
-            capacities: kernel.capacities(),
-            memory: kernel.maps().memory()?,
-            attachments: kernel.attached()?,
+            capacities: maps.capacities(),
+            memory: maps.memory()?,
+            attachments: self.programs.attached()?,
             counters: Counter::ALL.into_iter().zip(counters).collect(),
         })
     }
 
     /// The engine, to look into.
     #[must_use]
-    pub const fn engine(&self) -> &Engine<Kernel> {
+    pub const fn engine(&self) -> &Engine<KernelMaps> {
         &self.engine
     }
 }
