@@ -10,6 +10,8 @@ pub mod cluster;
 pub mod dataplane;
 pub mod engine;
 pub mod kernel;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod model;
 pub mod select;
 pub mod table;
