@@ -14,6 +14,8 @@ pub mod kernel;
 pub mod lab;
 pub mod model;
 pub mod select;
+#[cfg(feature = "manifests")]
+pub mod source;
 pub mod table;
 pub mod view;
 pub mod writer;

@@ -1,0 +1,142 @@
+//! Addresses and CIDRs, parsed as leniently as kube-proxy does (its `ParseIPSloppy`).
+
+use smol_str::SmolStr;
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+/// An address, or `None` where kube-proxy sees none.
+///
+/// Leading zeros are ignored, so `010.001.0.1` is `10.1.0.1`: Go before 1.17 read them as decimal and
+/// such objects are still stored in clusters (CVE-2021-29923 is about readers who disagree). An
+/// IPv4-mapped IPv6 address is the IPv4 address, as everywhere in Go.
+pub(super) fn parse(text: &str) -> Option<IpAddr> {
+    let address = text.parse().ok().or_else(|| parse_sloppy(text))?;
+    match address {
+        IpAddr::V6(v6) => Some(v6.to_ipv4_mapped().map_or(address, IpAddr::V4)),
+        IpAddr::V4(_) => Some(address),
+    }
+}
+
+/// [`parse`], without the unspecified address, which can be neither dialled nor served: a frontend
+/// `0.0.0.0` would catch the connections a host makes to itself. The API server refuses it.
+pub(super) fn parse_usable(text: &str) -> Result<IpAddr, &'static str> {
+    match parse(text) {
+        None => Err("is not an IP address"),
+        Some(address) if address.is_unspecified() => Err("is the unspecified address"),
+        Some(address) => Ok(address),
+    }
+}
+
+/// True for `address/length`, read as leniently.
+pub(super) fn is_cidr(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let digits = !length.is_empty() && length.bytes().all(|digit| digit.is_ascii_digit());
+    // The longest prefix is that of the address as written: `::ffff:10.0.0.0/104` is IPv6.
+    let longest = if address.contains(':') { 128 } else { 32 };
+    digits && parse(address).is_some() && length.parse::<u8>().is_ok_and(|bits| bits <= longest)
+}
+
+fn parse_sloppy(text: &str) -> Option<IpAddr> {
+    let Some((groups, last)) = text.rsplit_once(':') else {
+        return strip_quad(text)?.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+    };
+    let last = if last.contains('.') { Cow::Owned(strip_quad(last)?) } else { strip_zeros(last).into() };
+    let mut stripped = String::with_capacity(text.len());
+    for group in groups.split(':') {
+        stripped.push_str(strip_zeros(group));
+        stripped.push(':');
+    }
+    stripped.push_str(&last);
+    stripped.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+}
+
+/// A dotted quad without leading zeros; `None` where a part is not decimal.
+fn strip_quad(text: &str) -> Option<String> {
+    let parts = text.split('.').map(|part| {
+        let decimal = !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit());
+        decimal.then(|| strip_zeros(part))
+    });
+    Some(parts.collect::<Option<Vec<_>>>()?.join("."))
+}
+
+/// `text` without leading zeros, but with the last zero of a text that has only zeros.
+fn strip_zeros(text: &str) -> &str {
+    let stripped = text.trim_start_matches('0');
+    if stripped.is_empty() { &text[text.len().saturating_sub(1)..] } else { stripped }
+}
+
+/// The addresses of a list; `reject` is told the index of an entry left out and why.
+pub(super) fn parse_list<'a>(
+    texts: impl IntoIterator<Item = &'a String>,
+    mut reject: impl FnMut(usize, String),
+) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for (index, text) in texts.into_iter().enumerate() {
+        match parse_usable(text) {
+            Ok(address) => addresses.push(address),
+            Err(why) => reject(index, format!("{text:?} {why}, ignored")),
+        }
+    }
+    addresses
+}
+
+/// Trimmed text of a list: the API server lets white space through around CIDRs (BEHAVIOUR.md A18).
+pub(super) fn trimmed(texts: &[String]) -> Vec<SmolStr> {
+    texts.iter().map(|text| SmolStr::new(text.trim())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_kube_proxy_reads_them() {
+        let table = [
+            ("10.96.0.10", Some("10.96.0.10")),
+            ("010.096.000.010", Some("10.96.0.10")),
+            ("0000000010.0.0.1", Some("10.0.0.1")),
+            ("0.0.0.0", Some("0.0.0.0")),
+            ("00.00.00.00", Some("0.0.0.0")),
+            ("0256.0.0.1", None),
+            ("10.0.0", None),
+            ("10.0.0.0x1", None),
+            ("10.0.0.1.1", None),
+            ("10.0..1", None),
+            (" 10.0.0.1", None),
+            ("+10.0.0.1", None),
+            ("fd00:10:96::10", Some("fd00:10:96::10")),
+            ("FD00:00010:96::", Some("fd00:10:96::")),
+            ("::", Some("::")),
+            ("00000::00001", Some("::1")),
+            ("1::2::3", None),
+            (":::", None),
+            ("fe80::1%eth0", None),
+            ("::ffff:10.0.0.1", Some("10.0.0.1")),
+            ("::ffff:010.0.0.01", Some("10.0.0.1")),
+            ("64:ff9b::010.0.0.1", Some("64:ff9b::10.0.0.1")),
+            ("None", None),
+            ("", None),
+            (":", None),
+            (".", None),
+            ("१०.0.0.1", None),
+        ];
+        for (text, expected) in table {
+            let expected = expected.map(|address| address.parse::<IpAddr>().unwrap());
+            assert_eq!(parse(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn cidrs() {
+        for good in ["10.0.0.0/8", "010.0.0.0/08", "0.0.0.0/0", "fd00::/128", "::/0", "::ffff:10.0.0.0/104"] {
+            assert!(is_cidr(good), "{good}");
+        }
+        for bad in
+            ["", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "fd00::/129", "10.0.0.0/256"]
+        {
+            assert!(!is_cidr(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! From the Kubernetes API's types to [`crate::model`], as kube-proxy reads them (BEHAVIOUR.md,
+//! section A). Pure and total: whatever an object holds, the answer is a model object (or none, where
+//! a service proxy ignores the object) and the list of what was not taken as written. Knows neither
+//! files nor the network, so that manifests and the API server share it.
+
+mod address;
+mod converted;
+mod node;
+mod port;
+mod service;
+mod slice;
+
+pub use converted::{Converted, ObjectId, Warning};
+pub use node::node;
+pub use service::service;
+pub use slice::endpoint_slice;
