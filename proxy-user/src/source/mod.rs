@@ -11,4 +11,4 @@
 #![forbid(unsafe_code)]
 
 pub mod kubernetes;
-// pub mod manifests;
+pub mod manifests;
