@@ -10,8 +10,8 @@ pub struct Node {
     pub name: SmolStr,
     /// Label `topology.kubernetes.io/zone`.
     pub zone: Option<SmolStr>,
-    /// `status.addresses` of type InternalIP and ExternalIP, in their order: the first of each
-    /// family is the primary one.
+    /// `status.addresses` of type InternalIP, then those of type ExternalIP, each in their order: the
+    /// first of each family is the primary one.
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`, as written.
     pub pod_cidrs: Vec<SmolStr>,
