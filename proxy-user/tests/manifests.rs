@@ -1,5 +1,7 @@
 //! Manifest files as a user has them: loaded, followed while they change, broken and mended.
 #![cfg(feature = "manifests")]
+// Clippy spares `#[test]` functions only, not the helpers beside them.
+#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use shunt::{
