@@ -54,7 +54,7 @@ fn changes_cost_what_changed() {
     }
 
     // The same again: nothing at all.
-    let (none, report) = calls(&mut field, "svc-7", 7, &endpoints(70, 9));
+    let (none, report) = calls(&mut field, "svc-7", 7, &endpoints(70, 10));
     assert_eq!((none, report.services, report.stores), (0, 0, 0));
 
     // A new service: at most one call per frontend (its address and port, and its address).
