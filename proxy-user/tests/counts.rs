@@ -22,7 +22,7 @@ fn changes_cost_what_changed() {
         return;
     }
     let mut field = Field::with(1, Capacities::for_cluster(12_000, 10));
-    let mut calls = |field: &mut Field, name: &str, number: u32, endpoints: &[SocketAddr]| {
+    let calls = |field: &mut Field, name: &str, number: u32, endpoints: &[SocketAddr]| {
         service(name, frontend(number), Protocol::Tcp, endpoints)
             .into_iter()
             .for_each(|e| field.dataplane.apply(e));

@@ -3,8 +3,8 @@
 
 mod kernel_lab;
 
-use kernel_lab::{Lab, backend, cluster_ip, frontend, slot};
-use proxy_common::abi::{Counter, EndpointSet, TCP, UDP};
+use kernel_lab::{Lab, backend, frontend, slot};
+use proxy_common::abi::{Counter, EndpointSet, FrontendFlags, FrontendValue, TCP, UDP};
 use shunt::kernel::Kernel;
 use shunt::writer::{Store, Writer};
 use std::io::{ErrorKind, Read, Write};
@@ -27,7 +27,8 @@ fn program(kernel: &mut Kernel, service: u32, address: SocketAddr, protocol: u8,
     }
     maps.store(&Store::ClusterSet { service, set: EndpointSet::new(base, backends.len() as u32) });
     let key = frontend(&address.ip().to_string(), address.port(), protocol);
-    maps.put_frontends(&[(key, cluster_ip(service))]).expect("frontend");
+    maps.put_frontends(&[(key, FrontendValue::new(service, FrontendFlags::CLUSTER_IP, key.check()))])
+        .expect("frontend");
 }
 
 #[test]

@@ -47,14 +47,73 @@ pub struct FrontendKey6 {
     pub scope: u8,
 }
 
-/// Value of a frontend of either family. All frontends of one service port name the same index.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+/// Value of a frontend of either family: one 64-bit word, so that it is read by one load. All
+/// frontends of one service port name the same index.
+///
+/// A preallocated hash map gives a freed element to the next key at once, while a program may still
+/// be about to read the value it found there (kernel/bpf/hashtab.c). So the value carries 24 bits of
+/// its key, and a reader that finds others looks again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(8))]
 pub struct FrontendValue {
     /// Index into SERVICES; meaningless with [`FrontendFlags::ADDRESS_ONLY`].
     pub service: u32,
+    /// The kind in the lowest 8 bits, bits of the key above.
+    kind_and_check: u32,
+}
+
+impl FrontendValue {
+    /// A value for the key that has this [`FrontendKey4::check`] or [`FrontendKey6::check`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(service: u32, kind: FrontendFlags, check: u32) -> Self {
+        Self { service, kind_and_check: check & !0xff | kind.0 as u32 }
+    }
+
     /// What kind of frontend it is.
-    pub flags: FrontendFlags,
+    #[inline(always)]
+    #[must_use]
+    pub const fn kind(self) -> FrontendFlags {
+        FrontendFlags(self.kind_and_check as u8)
+    }
+
+    /// Whether it was written for a key with this check.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_of(self, check: u32) -> bool {
+        (self.kind_and_check ^ check) & !0xff == 0
+    }
+}
+
+impl core::fmt::Debug for FrontendValue {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("FrontendValue").field("service", &self.service).field("kind", &self.kind()).finish()
+    }
+}
+
+/// Spreads two words over 32 bits; the odd factors are those of xxHash.
+const fn mix(a: u32, b: u32) -> u32 {
+    (a.wrapping_mul(0x9e37_79b1) ^ b).rotate_left(13).wrapping_mul(0x85eb_ca77)
+}
+
+impl FrontendKey4 {
+    /// Bits of this key that its value carries.
+    #[inline(always)]
+    #[must_use]
+    pub const fn check(&self) -> u32 {
+        mix(self.address, (self.port as u32) << 16 | (self.protocol as u32) << 8 | self.scope as u32)
+    }
+}
+
+impl FrontendKey6 {
+    /// Bits of this key that its value carries.
+    #[inline(always)]
+    #[must_use]
+    pub const fn check(&self) -> u32 {
+        let [a, b, c, d] = self.address;
+        let rest = (self.port as u32) << 16 | (self.protocol as u32) << 8 | self.scope as u32;
+        mix(mix(mix(mix(a, b), c), d), rest)
+    }
 }
 
 /// What kind of frontend a [`FrontendValue`] stands for: exactly one bit is set.
@@ -74,7 +133,7 @@ pub struct FrontendValue {
     KnownLayout,
 )]
 #[repr(transparent)]
-pub struct FrontendFlags(pub u32);
+pub struct FrontendFlags(pub u8);
 
 impl FrontendFlags {
     /// `spec.clusterIPs`.

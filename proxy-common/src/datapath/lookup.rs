@@ -33,24 +33,30 @@ pub enum Refusal {
 #[inline(always)]
 pub fn find_frontend<T: Tables>(tables: &T, peer: &SocketPeer, protocol: u8) -> Lookup {
     let get = |port, protocol, scope: Scope| {
+        let scope = scope as u8;
         if let Some(address) = peer.address.v4_word() {
-            tables.frontend4(&FrontendKey4 { address, port, protocol, scope: scope as u8 })
+            let key = FrontendKey4 { address, port, protocol, scope };
+            twice(key.check(), || tables.frontend4(&key))
         } else {
-            tables.frontend6(&FrontendKey6 {
-                address: peer.address.words,
-                port,
-                protocol,
-                scope: scope as u8,
-            })
+            let key = FrontendKey6 { address: peer.address.words, port, protocol, scope };
+            twice(key.check(), || tables.frontend6(&key))
         }
     };
     if let Some(frontend) = get(peer.port, protocol, Scope::Exact) {
         return Lookup::Frontend(frontend);
     }
     match get(0, 0, Scope::Address) {
-        Some(value) if value.flags.contains(FrontendFlags::ADDRESS_ONLY) => Lookup::UnknownPort,
+        Some(value) if value.kind().contains(FrontendFlags::ADDRESS_ONLY) => Lookup::UnknownPort,
         _ => Lookup::NotAService,
     }
+}
+
+/// Looks up again if the value found belongs to another key: its element was given away between the
+/// look-up and the load (see [`FrontendValue`]). The second look-up finds the key where it is now.
+#[inline(always)]
+fn twice(check: u32, look_up: impl Fn() -> Option<FrontendValue>) -> Option<FrontendValue> {
+    let found = look_up()?;
+    if found.is_of(check) { Some(found) } else { look_up().filter(|found| found.is_of(check)) }
 }
 
 /// Picks a backend for a new flow, uniformly at random among the set that the policy allows.
@@ -66,7 +72,7 @@ pub fn pick_backend<T: Tables>(
     let service = frontend.service;
     let flags = tables.service_flags(service).ok_or(Refusal::Inconsistent)?;
     let local =
-        flags.contains(ServiceFlags::INTERNAL_LOCAL) && frontend.flags.contains(FrontendFlags::CLUSTER_IP);
+        flags.contains(ServiceFlags::INTERNAL_LOCAL) && frontend.kind().contains(FrontendFlags::CLUSTER_IP);
     let set = if local { tables.local_set(service) } else { tables.cluster_set(service) };
     let set = set.ok_or(Refusal::Inconsistent)?;
     if set.count() == 0 {

@@ -65,7 +65,7 @@ pub fn send<T: Tables>(tables: &T, dial: &Dial) -> Decision {
     let mut counter = Counter::SendNewFlow;
     if let Some(remembered) = tables.udp_flow(&flow) {
         counter = Counter::SendStaleFlow;
-        if let Some(backend) = live(tables, remembered) {
+        if let Some(backend) = live(tables, remembered, frontend.service) {
             let peer = SocketPeer::new(backend.address, backend.port);
             // The reverse entry may have been evicted since, or belong to another frontend by now.
             let reverse = SocketKey { cookie: dial.cookie, peer };
@@ -158,11 +158,13 @@ fn choose<T: Tables>(
     Ok((slot, peer))
 }
 
-/// The backend of a memory, unless its index was freed since. The address is read before the
-/// generation is compared: an index is given a new address only after its generation has changed
-/// and every program that could have seen the old one has ended.
+/// The backend of a memory, unless its index was freed since. An index is given a new address only
+/// after its generation has changed and every program that could have seen the old one has ended.
+///
+/// An LRU map may give an element to another key between the look-up and the load of its value:
+/// then the memory is another socket's, and as a rule of another service port.
 #[inline(always)]
-fn live<T: Tables>(tables: &T, remembered: BackendRef) -> Option<BackendEntry> {
+fn live<T: Tables>(tables: &T, remembered: BackendRef, service: u32) -> Option<BackendEntry> {
     let backend = tables.backend(remembered.index())?;
-    (backend.generation == remembered.generation()).then_some(backend)
+    (backend.generation == remembered.generation() && backend.service == service).then_some(backend)
 }

@@ -68,8 +68,8 @@ impl<W: Writer + MapReader> Engine<W> {
             members: Vec::new(),
             frontends: Vec::new(),
         };
-        if !engine.plan.is_empty() {
-            // The killed agent may have freed these entries a moment ago.
+        if !engine.adopted.is_empty() || !engine.plan.is_empty() {
+            // The former agent may have freed what looks free now a moment before it ended.
             engine.writer.grace_period()?;
             execute(&mut engine.plan, &mut engine.table, &mut engine.writer, &mut SyncReport::default())?;
         }

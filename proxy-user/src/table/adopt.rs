@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Family, ObjectName, PortId, Protocol},
-    writer::{Capacities, MapReader, Store, WriteError},
+    writer::{Capacities, MapReader, WriteError},
 };
 use ahash::AHashMap;
 use proxy_common::abi::{Address, BackendEntry, EndpointSet, FrontendFlags, ServiceEntry};
@@ -24,8 +24,9 @@ use std::collections::BTreeSet;
 pub type Adopted = AHashMap<PortId, PortHandle>;
 
 impl Table {
-    /// Rebuilds a table from the maps. The plan's stores sweep what a killed agent left half done;
-    /// carry them out after a grace period and before anything else.
+    /// Rebuilds a table from the maps. What a killed agent left half done is quarantined; the plan's
+    /// stores belong to that. Wait for a grace period before anything is written: the former agent
+    /// may have freed what looks free now a moment ago.
     ///
     /// # Errors
     /// Where the frontends cannot be read.
@@ -39,7 +40,7 @@ impl Table {
         let mut services: BTreeSet<u32> = (0..capacities.services).filter(named).collect();
         for (key, value) in reader.frontends()? {
             table.claims.adopt(key, value);
-            if !value.flags.contains(FrontendFlags::ADDRESS_ONLY) && value.service < capacities.services {
+            if !value.kind().contains(FrontendFlags::ADDRESS_ONLY) && value.service < capacities.services {
                 services.insert(value.service);
             }
         }
@@ -142,7 +143,7 @@ impl Table {
         Set { range: Some(block), slots, damaged }
     }
 
-    /// Rebuilds the pools; entries that hold something but belong to nobody are swept.
+    /// Rebuilds the pools; entries that hold something but belong to nobody go into quarantine.
     fn adopt_pools(
         &mut self,
         reader: &impl MapReader,
@@ -152,27 +153,26 @@ impl Table {
     ) {
         let ports = &self.ports;
         let used = |index: u32| ports.get(index as usize).is_some_and(Option::is_some);
-        for service in (0..capacities.services).filter(|i| !used(*i)) {
-            if reader.service(service).is_some_and(|entry| entry != ServiceEntry::default()) {
-                plan.stores.push(Store::Service { service, entry: ServiceEntry::default() });
-            }
-        }
-        self.stock.services = Pool::with_used(capacities.services, used);
+        let swept = |index: u32| reader.service(index).is_some_and(|e| e != ServiceEntry::default());
+        self.stock.services = Pool::with_used(capacities.services, |index| used(index) || swept(index));
+        self.stock.quarantine.services =
+            (0..capacities.services).filter(|i| !used(*i) && swept(*i)).collect();
+        let mut swept = vec![false; in_use.len()];
         for index in 0..capacities.backends {
             let entry = reader.backend(index).unwrap_or_default();
-            let mut generation = entry.generation;
-            let empty = BackendEntry { generation, ..BackendEntry::default() };
+            if entry.generation != 0 {
+                self.stock.generations.resize(index as usize + 1, 0);
+                self.stock.generations[index as usize] = entry.generation;
+            }
+            let empty = BackendEntry { generation: entry.generation, ..BackendEntry::default() };
             if !in_use[index as usize] && entry != empty {
                 // A socket may remember it: its memory must not fit the next tenant.
-                generation = generation.wrapping_add(1);
-                plan.stores.push(Store::Backend { index, entry: BackendEntry { generation, ..empty } });
-            }
-            if generation != 0 {
-                self.stock.generations.resize(index as usize + 1, 0);
-                self.stock.generations[index as usize] = generation;
+                self.stock.retire(index, plan);
+                swept[index as usize] = true;
             }
         }
-        self.stock.backends = Pool::with_used(capacities.backends, |index| in_use[index as usize]);
+        let used = |index: u32| in_use[index as usize] || swept[index as usize];
+        self.stock.backends = Pool::with_used(capacities.backends, used);
     }
 }
 

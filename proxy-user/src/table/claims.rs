@@ -140,7 +140,7 @@ impl Claims {
         for key in self.touched.drain(..) {
             let Some(claim) = self.by_key.get_mut(&key) else { continue };
             claim.touched = false;
-            match (claim.winner.map(Claimant::value), claim.installed) {
+            match (claim.winner.map(|winner| winner.value(&key)), claim.installed) {
                 (Some(wanted), installed) if installed != Some(wanted) => puts.push((key, wanted)),
                 (None, Some(_)) => deletes.push(key),
                 (None, None) => Self::forget(&mut self.by_key, &mut self.occupied, &key),
@@ -188,7 +188,7 @@ impl Claims {
 
     /// Keeps `leading` true when an installed value changes.
     fn lead(&mut self, before: Option<FrontendValue>, after: Option<FrontendValue>) {
-        let leads = |v: &FrontendValue| !v.flags.contains(FrontendFlags::ADDRESS_ONLY);
+        let leads = |v: &FrontendValue| !v.kind().contains(FrontendFlags::ADDRESS_ONLY);
         if let Some(value) = before.filter(leads) {
             self.leading[value.service as usize] -= 1;
         }
@@ -229,9 +229,9 @@ impl Claims {
 impl Claimant {
     /// The value of the frontend while this claimant has it. The entry that only marks an address
     /// as a ClusterIP names no service port: it is the same whoever has it.
-    const fn value(self) -> FrontendValue {
+    const fn value(self, key: &FrontendKey) -> FrontendValue {
         let service = if self.kind.contains(FrontendFlags::ADDRESS_ONLY) { 0 } else { self.port };
-        FrontendValue { service, flags: self.kind }
+        FrontendValue::new(service, self.kind, key.check())
     }
 }
 

@@ -63,7 +63,7 @@ fn endpoints(reader: &impl MapReader, set: EndpointSet) -> Vec<SocketAddr> {
 
 /// A frontend; `None` for an entry that only marks an address as a ClusterIP.
 fn frontend(key: &FrontendKey, value: FrontendValue) -> Option<FrontendView> {
-    let kind = match value.flags {
+    let kind = match value.kind() {
         FrontendFlags::CLUSTER_IP => FrontendKind::ClusterIp,
         FrontendFlags::NODE_PORT => FrontendKind::NodePort,
         FrontendFlags::EXTERNAL_IP => FrontendKind::ExternalIp,

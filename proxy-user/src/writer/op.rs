@@ -14,6 +14,17 @@ pub enum FrontendKey {
     V6(FrontendKey6),
 }
 
+impl FrontendKey {
+    /// Bits of this key that its value carries: see [`proxy_common::abi::FrontendValue`].
+    #[must_use]
+    pub const fn check(&self) -> u32 {
+        match self {
+            Self::V4(key) => key.check(),
+            Self::V6(key) => key.check(),
+        }
+    }
+}
+
 /// A write to a mapped array: a few stores to memory, no system call, cannot fail.
 ///
 /// The order of stores in a plan is the order in which other CPUs must see them; the writer

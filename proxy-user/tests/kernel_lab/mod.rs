@@ -165,7 +165,7 @@ pub fn frontend(ip: &str, port: u16, protocol: u8) -> FrontendKey {
 }
 
 pub fn cluster_ip(service: u32) -> FrontendValue {
-    FrontendValue { service, flags: FrontendFlags::CLUSTER_IP }
+    FrontendValue::new(service, FrontendFlags::CLUSTER_IP, 0)
 }
 
 pub fn backend(ip: &str, port: u16, service: u32) -> BackendEntry {
