@@ -163,8 +163,8 @@ proptest! {
     fn reads_that_straddle_writes_and_syncs_reach_what_was_offered_meanwhile(
         steps in prop::collection::vec(event(), 2..40),
         readers in prop::collection::vec(
-            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), prop::collection::vec(0..6_u8, 8), any::<u32>()),
-            400,
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), prop::collection::vec(0..12_u8, 8), any::<u32>()),
+            600,
         ),
     ) {
         let recorder = Recorder::new(&TIGHT);

@@ -89,8 +89,9 @@ pub fn slice() -> impl Strategy<Value = EndpointSlice> {
                     .map(|p| SlicePort {
                         name: PORTS[p].0.into(),
                         protocol: PORTS[p].1,
-                        // Endpoints of one service port may listen on different ports.
-                        port: PORTS[p].3 + shift / 8,
+                        // Endpoints of one service port may listen on different ports; those of another
+                        // service never on the same, so that a foreign one shows.
+                        port: PORTS[p].3 + shift / 8 + 100 * u16::from(service),
                     })
                     .collect(),
                 endpoints: endpoints
