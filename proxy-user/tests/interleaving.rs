@@ -9,7 +9,7 @@ use proxy_common::{
         BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue,
         ServiceFlags, SocketKey, SocketPeer,
     },
-    datapath::{Decision, Dial, Full, Tables, connect},
+    datapath::{Decision, Dial, Full, Tables, connect, send},
 };
 use shunt::{
     engine::Engine,
@@ -214,6 +214,27 @@ proptest! {
             let last = moments.len() - 1;
             let met = &moments[from.min(last)..=to.min(last)];
             check(decision, &allowed(met, &address))?;
+        }
+    }
+
+    #[test]
+    fn a_udp_socket_never_goes_on_with_a_backend_that_is_gone(
+        steps in prop::collection::vec(event(), 2..80),
+    ) {
+        let (mut engine, mut world) = (Engine::new(NODE, MemoryMaps::new(&TIGHT)).unwrap(), World::default());
+        for event in steps {
+            world.apply(&event);
+            engine.apply(event);
+            engine.sync().unwrap();
+            if !engine.unplaced().is_empty() {
+                break;
+            }
+            // The maps keep what sockets remember, through every reuse of an index.
+            let now = [world.moment()];
+            for (address, cookie) in now[0].owners.keys().flat_map(|address| [(address, 1), (address, 2)]) {
+                let again = Dial { cookie, ..dial(address) };
+                check(send(engine.writer(), &again), &allowed(&now, address))?;
+            }
         }
     }
 }
