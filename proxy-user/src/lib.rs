@@ -8,6 +8,8 @@
 pub mod cli;
 pub mod cluster;
 pub mod dataplane;
+#[cfg(feature = "agent")]
+mod demo;
 pub mod engine;
 pub mod kernel;
 #[cfg(feature = "lab")]

@@ -2,6 +2,7 @@
 
 mod build_ebpf;
 mod command;
+mod demo;
 mod deps;
 mod kernels;
 mod record;
@@ -25,6 +26,8 @@ enum Task {
     BuildEbpf(build_ebpf::Options),
     /// Runs all tests and prints their totals; as root also those in network namespaces.
     Test(test::Options),
+    /// Builds Shunt and shows it at work in network namespaces of its own; needs root.
+    Demo,
     /// Boots older kernels in virtual machines and loads the committed object there.
     Kernels(kernels::Options),
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Demo => demo::run(),
         Task::Kernels(options) => kernels::run(&options),
     };
     result.unwrap_or_else(|error| {

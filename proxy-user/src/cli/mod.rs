@@ -14,7 +14,7 @@ mod status;
 mod table;
 
 use clap::Parser;
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 /// Wrong usage, or a machine that lacks what Shunt needs.
 const EXIT_ENVIRONMENT: u8 = 2;
@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
         args::Command::Plan(args) => plan::plan(&args),
         args::Command::Dump(args) => dump::dump(&args),
         args::Command::Status(args) => status::status(&args),
-        args::Command::Demo(args) => crate::demo::demo(&args),
+        args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("shunt: {error:#}");
@@ -37,18 +37,28 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Log lines go to standard error; `RUST_LOG` refines what `--log` sets.
+/// Log lines go to standard error, in colour on a terminal unless NO_COLOR is set (no-color.org);
+/// `RUST_LOG` refines what `--log` sets.
 fn init_logging(level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !plain)
+        .with_target(false)
+        .init();
 }
 
 fn is_environment(error: &anyhow::Error) -> bool {
-    use crate::{dataplane::DataplaneError, kernel::KernelError, source::manifests::ManifestError};
+    use crate::{
+        dataplane::DataplaneError, demo::NoLab, kernel::KernelError, source::manifests::ManifestError,
+    };
     error.chain().any(|cause| {
         cause.downcast_ref::<KernelError>().is_some_and(KernelError::is_environment)
             || cause.downcast_ref::<DataplaneError>().is_some_and(DataplaneError::is_environment)
             || cause.is::<ManifestError>()
+            || cause.is::<NoLab>()
     })
 }

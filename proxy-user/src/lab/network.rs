@@ -9,6 +9,9 @@ use std::{
 
 /// 10.244.0.0/16 and fd00:10:244::/64 are the pods' networks; number 1 in each is the node.
 const NODE: u16 = 1;
+/// The first pod is 10.244.0.11 and fd00:10:244::11, as the manifests in `examples/` have it.
+const FIRST_POD_V4: u16 = 11;
+const FIRST_POD_V6: u16 = 0x11;
 const PREFIX_V4: u8 = 16;
 const PREFIX_V6: u8 = 64;
 
@@ -38,7 +41,7 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Pod {
     namespace: Namespace,
-    number: u16,
+    index: u16,
     node_device: String,
 }
 
@@ -83,16 +86,17 @@ impl Lab {
     /// Adds a pod.
     ///
     /// # Errors
-    /// If its namespace, link, addresses or routes cannot be made, or there are 65,533 already.
+    /// If its namespace, link, addresses or routes cannot be made, or there are 65,518 already.
     pub fn add_pod(&mut self) -> Result<&Pod, LabError> {
-        let index = self.pods.len();
-        let number = u16::try_from(index).ok().and_then(|index| index.checked_add(NODE + 1));
-        let number = number.filter(|number| *number < u16::MAX).ok_or_else(|| {
+        let number = self.pods.len();
+        // 16 bits must hold the numbers of both families.
+        let index = u16::try_from(number).ok().filter(|index| *index < u16::MAX - FIRST_POD_V6);
+        let index = index.ok_or_else(|| {
             LabError::new("add_pod", "the lab's address range", std::io::ErrorKind::QuotaExceeded)
         })?;
         let pod = Pod {
             namespace: Namespace::new(&format!("pod {index}"))?,
-            number,
+            index,
             node_device: format!("pod{index}"),
         };
         self.join(&pod)?;
@@ -100,7 +104,7 @@ impl Lab {
             pod.route_via_node(*destination, *prefix)?;
         }
         self.pods.push(pod);
-        Ok(&self.pods[index])
+        Ok(&self.pods[number])
     }
 
     fn join(&self, pod: &Pod) -> Result<(), LabError> {
@@ -145,16 +149,16 @@ impl Node {
 }
 
 impl Pod {
-    /// Its address in 10.244.0.0/16.
+    /// Its address in 10.244.0.0/16, from 10.244.0.11 on.
     #[must_use]
     pub fn ipv4(&self) -> Ipv4Addr {
-        ipv4(self.number)
+        ipv4(FIRST_POD_V4 + self.index)
     }
 
-    /// Its address in fd00:10:244::/64.
+    /// Its address in fd00:10:244::/64, from fd00:10:244::11 on.
     #[must_use]
     pub fn ipv6(&self) -> Ipv6Addr {
-        ipv6(self.number)
+        ipv6(FIRST_POD_V6 + self.index)
     }
 
     /// The node's end of the pod's link; the pod's own is `eth0`.
