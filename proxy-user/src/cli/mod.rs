@@ -6,6 +6,7 @@
 mod args;
 mod document;
 mod dump;
+mod exit;
 mod follow;
 mod plan;
 mod problems;
@@ -15,9 +16,6 @@ mod table;
 
 use clap::Parser;
 use std::{io::IsTerminal as _, process::ExitCode};
-
-/// Wrong usage, or a machine that lacks what Shunt needs.
-const EXIT_ENVIRONMENT: u8 = 2;
 
 /// Runs the command that the process was given.
 #[must_use]
@@ -31,10 +29,7 @@ pub fn main() -> ExitCode {
         args::Command::Status(args) => status::status(&args),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("shunt: {error:#}");
-        ExitCode::from(if is_environment(&error) { EXIT_ENVIRONMENT } else { 1 })
-    })
+    outcome.unwrap_or_else(|error| exit::failed(&error))
 }
 
 /// Log lines go to standard error, in colour on a terminal unless NO_COLOR is set (no-color.org);
@@ -49,16 +44,4 @@ fn init_logging(level: &str) {
         .with_ansi(std::io::stderr().is_terminal() && !plain)
         .with_target(false)
         .init();
-}
-
-fn is_environment(error: &anyhow::Error) -> bool {
-    use crate::{
-        dataplane::DataplaneError, demo::NoLab, kernel::KernelError, source::manifests::ManifestError,
-    };
-    error.chain().any(|cause| {
-        cause.downcast_ref::<KernelError>().is_some_and(KernelError::is_environment)
-            || cause.downcast_ref::<DataplaneError>().is_some_and(DataplaneError::is_environment)
-            || cause.is::<ManifestError>()
-            || cause.is::<NoLab>()
-    })
 }
