@@ -1,5 +1,6 @@
 //! The command line at its edges: help, exit codes, one-line errors, and an agent that meets bad manifests,
 //! a second agent and full maps.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 #![cfg(feature = "agent")]
 
 mod command;

@@ -1,4 +1,5 @@
 //! `shunt demo` as a user runs it: it keeps its promises, says so when it does not, and leaves nothing.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 #![cfg(feature = "agent")]
 
 mod command;

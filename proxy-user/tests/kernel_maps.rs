@@ -384,9 +384,9 @@ fn removing_leaves_nothing_but_what_is_not_ours() {
         use std::os::fd::AsFd;
         // The kernel lets go of an unpinned link from a work queue.
         let running = || shunt::kernel::sys::effective_programs(cgroup.as_fd(), attach_type).unwrap();
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while !running().is_empty() && std::time::Instant::now() < end {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        let end = Instant::now() + Duration::from_secs(5);
+        while !running().is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(running(), [0_u32; 0], "{program}");
     }
