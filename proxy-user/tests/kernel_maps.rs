@@ -1,9 +1,10 @@
 //! The kernel layer against the real kernel: maps, pins, links and the lock. Needs root; see
 //! `kernel_lab` for what it touches.
+#![cfg(feature = "lab")]
 
 mod kernel_lab;
 
-use kernel_lab::{Lab, backend, cluster_ip, frontend, isolate, remove_cgroup, slot, small};
+use kernel_lab::{Lab, backend, cluster_ip, frontend, isolate, slot, small};
 use proxy_common::abi::{BackendEntry, BackendRef, EndpointSet, ServiceEntry, ServiceFlags, TCP, UDP};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities};
@@ -269,7 +270,7 @@ fn what_others_detached_is_attached_again() {
     drop(kernel);
 
     // The cgroup has died, which unlinks but leaves the pins.
-    remove_cgroup(lab.cgroup());
+    lab.remove_cgroup();
     wait_until(|| {
         let programs = reader.attached(&cgroup).unwrap();
         programs.len() == PROGRAMS.len() && programs.iter().all(|program| program.cgroup_id == 0)
