@@ -21,4 +21,25 @@ impl Random {
         // The high word of the product is uniform over 0..bound.
         (((word >> 32) * u64::from(bound)) >> 32) as u32
     }
+
+    /// Puts values into any order (Fisher, Yates).
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last as u32 + 1) as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shuffle_keeps_every_value_and_not_its_place() {
+        let mut values: Vec<u32> = (0..1_000).collect();
+        Random::new(1).shuffle(&mut values);
+        assert!((0..).zip(&values).filter(|(place, value)| place == *value).count() < 20);
+        values.sort_unstable();
+        assert_eq!(values, (0..1_000).collect::<Vec<_>>());
+    }
 }

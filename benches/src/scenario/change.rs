@@ -9,7 +9,7 @@ use crate::{
     report::{Figure, Report, Target},
     stage::Stage,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use shunt::model::Event;
 
 const SAME: &str = "the same service each time";
@@ -73,11 +73,26 @@ impl Subject {
     fn round(&mut self, round: usize, changes: usize, clock: &Stopwatch) -> Result<()> {
         let services = self.stage.cluster.services();
         for turn in 0..changes / 2 {
-            self.toggle(services / 2, (turn + round) as u32 % ENDPOINTS, clock, false)?;
+            let endpoint = (turn + round) as u32 % ENDPOINTS;
+            for with in [false, true] {
+                let span = self.toggle(services / 2, endpoint, with, clock)?;
+                self.same.push(span);
+            }
         }
-        for _ in 0..changes / 2 {
-            let (service, endpoint) = (self.random.below(services), self.random.below(ENDPOINTS));
-            self.toggle(service, endpoint, clock, true)?;
+        // Every removal first and every addition afterwards: whatever of a service the first had
+        // brought into the caches is gone when the second comes, in a cluster that does not fit there.
+        let mut chosen = Vec::new();
+        while chosen.len() < changes / 2 {
+            let mut some: Vec<u32> = (0..services).collect();
+            self.random.shuffle(&mut some);
+            some.truncate(changes / 2 - chosen.len());
+            for with in [false, true] {
+                for service in &some {
+                    let span = self.toggle(*service, service % ENDPOINTS, with, clock)?;
+                    self.any.push(span);
+                }
+            }
+            chosen.extend(some);
         }
         // Freed backends wait for a grace period, which an engine asks for when a map is full.
         let mut settled = Ok(());
@@ -85,27 +100,23 @@ impl Subject {
         Ok(settled?)
     }
 
-    fn toggle(&mut self, service: u32, endpoint: u32, clock: &Stopwatch, any: bool) -> Result<()> {
+    /// Nanoseconds of one change.
+    fn toggle(&mut self, service: u32, endpoint: u32, with: bool, clock: &Stopwatch) -> Result<f64> {
         let Stage { engine, cluster, .. } = &mut self.stage;
-        for with in [false, true] {
-            let slice = if with {
-                cluster.slice_with(service, endpoint)
-            } else {
-                cluster.slice_without(service, endpoint)
-            };
-            let (event, mut synced) = (Event::SliceApplied(slice), None);
-            let span = clock.time(|| {
-                engine.apply(event);
-                synced = Some(engine.sync());
-            });
-            if let Some(synced) = synced {
-                let synced = synced?;
-                // The last slot leaves no hole to fill: two stores; a local endpoint is in both sets: five.
-                let as_meant = synced.services == 1 && (2..=5).contains(&synced.stores) && synced.puts == 0;
-                ensure!(as_meant, "a change was something else: {synced:?}");
-            }
-            if any { self.any.push(span) } else { self.same.push(span) }
-        }
-        Ok(())
+        let slice = if with {
+            cluster.slice_with(service, endpoint)
+        } else {
+            cluster.slice_without(service, endpoint)
+        };
+        let (event, mut synced) = (Event::SliceApplied(slice), None);
+        let span = clock.time(|| {
+            engine.apply(event);
+            synced = Some(engine.sync());
+        });
+        let synced = synced.context("not synced")??;
+        // The last slot leaves no hole to fill: two stores; a local endpoint is in both sets: five.
+        let as_meant = synced.services == 1 && (2..=5).contains(&synced.stores) && synced.puts == 0;
+        ensure!(as_meant, "a change was something else: {synced:?}");
+        Ok(span)
     }
 }
