@@ -30,6 +30,8 @@ pub struct Engine<W> {
     adopted: Adopted,
     /// The first complete list has been programmed.
     synced: bool,
+    /// What the maps say of this node may be out of date.
+    node_changed: bool,
     /// Services with a port that does not fit.
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     plan: Plan,
@@ -63,6 +65,7 @@ impl<W: Writer + MapReader> Engine<W> {
             programmed: Vec::new(),
             adopted,
             synced: false,
+            node_changed: true,
             waiting: AHashMap::new(),
             plan,
             members: Vec::new(),
@@ -80,6 +83,7 @@ impl<W: Writer + MapReader> Engine<W> {
 impl<W: Writer> Engine<W> {
     /// Takes a change in. It is programmed by the next [`Self::sync`].
     pub fn apply(&mut self, event: Event) {
+        self.node_changed |= matches!(event, Event::NodeApplied(_) | Event::NodeDeleted(_));
         self.cluster.apply(event);
     }
 
@@ -90,9 +94,10 @@ impl<W: Writer> Engine<W> {
     /// The first system call that failed. What was not carried out stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, WriteError> {
         let mut report = SyncReport::default();
-        let node = self.cluster.node();
-        let zone = node.and_then(|node| node.zone.as_deref());
-        self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
+        if std::mem::take(&mut self.node_changed) {
+            let zone = self.cluster.node().and_then(|node| node.zone.as_deref());
+            self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
+        }
         self.program(&mut report)?;
         // Entries that were freed are worth a grace period only to those who wait for room.
         let freed = self.table.wants_grace();
