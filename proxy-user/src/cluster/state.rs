@@ -1,6 +1,6 @@
 //! Services, slices and this node; and which services changed since they were last taken.
 
-use super::KnownSlice;
+use super::{KnownSlice, endpoint::known_endpoints, port_lists::PortLists};
 use crate::model::{EndpointSlice, Event, Node, ObjectName, Service};
 use ahash::AHashMap;
 use slab::Slab;
@@ -41,6 +41,7 @@ pub struct Cluster {
     service_by_name: AHashMap<ObjectName, ServiceId>,
     slices: Slab<KnownSlice>,
     slice_by_name: AHashMap<ObjectName, u32>,
+    port_lists: PortLists,
     /// Services that changed, oldest change first. A service stands in it once, however often it
     /// changes while it waits.
     queue: VecDeque<ServiceId>,
@@ -56,6 +57,7 @@ impl Cluster {
             service_by_name: AHashMap::new(),
             slices: Slab::new(),
             slice_by_name: AHashMap::new(),
+            port_lists: PortLists::default(),
             queue: VecDeque::new(),
         }
     }
@@ -170,18 +172,30 @@ impl Cluster {
             self.delete_slice(&slice.name);
             return self.insert_slice(slice);
         }
-        let slice = KnownSlice::new(slice, service, &self.node_name);
-        if *known != slice {
-            *known = slice;
-            self.mark_dirty(service);
+        let EndpointSlice { family, ports, endpoints, .. } = slice;
+        let mut endpoints = known_endpoints(endpoints, family, &self.node_name);
+        let same_ports = *known.ports == *ports;
+        if same_ports && known.family == family && known.endpoints == endpoints {
+            return;
         }
+        known.family = family;
+        known.endpoints.clear();
+        known.endpoints.reserve_exact(endpoints.len());
+        known.endpoints.append(&mut endpoints);
+        if !same_ports {
+            let ports = self.port_lists.share(ports);
+            self.port_lists.release(std::mem::replace(&mut known.ports, ports));
+        }
+        self.mark_dirty(service);
     }
 
     fn insert_slice(&mut self, slice: EndpointSlice) {
-        let owner = ObjectName { namespace: slice.name.namespace.clone(), name: slice.service.clone() };
-        let service = self.id_of(owner);
-        let slice = KnownSlice::new(slice, service, &self.node_name);
-        let name = slice.name.clone();
+        let EndpointSlice { name, service, family, ports, endpoints } = slice;
+        let service = self.id_of(ObjectName { namespace: name.namespace.clone(), name: service });
+        let mut endpoints = known_endpoints(endpoints, family, &self.node_name);
+        endpoints.shrink_to_fit();
+        let ports = self.port_lists.share(ports);
+        let slice = KnownSlice { name: name.clone(), service, family, ports, endpoints };
         let place = self.slices.insert(slice) as u32;
         self.slice_by_name.insert(name, place);
         self.services[service.index()].slices.push(place);
@@ -192,6 +206,7 @@ impl Cluster {
         if let Some(place) = self.slice_by_name.remove(name) {
             let slice = self.slices.remove(place as usize);
             self.services[slice.service.index()].slices.retain(|other| *other != place);
+            self.port_lists.release(slice.ports);
             self.mark_dirty(slice.service);
         }
     }
