@@ -181,7 +181,8 @@ impl Change {
             let wants = if order.is_ge() { new.next() } else { None };
             match (had, wants) {
                 // What is known of an endpoint is part of its backend: another fact, another backend.
-                (Some(held), Some(member)) if held.member.flags == member.flags => {
+                // Without room for that one, the old one goes on serving.
+                (Some(held), Some(member)) if held.member.flags == member.flags || !additions => {
                     change.keep(*held, member.sets, additions);
                 }
                 (had, wants) => {
