@@ -4,6 +4,7 @@ use super::{KnownSlice, endpoint::known_endpoints, port_lists::PortLists};
 use crate::model::{EndpointSlice, Event, Node, ObjectName, Service};
 use ahash::AHashMap;
 use slab::Slab;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 use std::collections::VecDeque;
 
@@ -27,7 +28,7 @@ pub struct KnownService {
     /// The Service; absent while only slices are known.
     pub service: Option<Service>,
     /// Its slices, by place in the cluster's memory.
-    slices: Vec<u32>,
+    slices: SmallVec<[u32; 4]>,
     /// It stands in the queue.
     queued: bool,
 }
@@ -139,7 +140,7 @@ impl Cluster {
     fn id_of(&mut self, name: ObjectName) -> ServiceId {
         let services = &mut self.services;
         *self.service_by_name.entry(name).or_insert_with_key(|name| {
-            let known = KnownService { name: name.clone(), service: None, slices: Vec::new(), queued: false };
+            let known = KnownService { name: name.clone(), service: None, slices: SmallVec::new(), queued: false };
             ServiceId(services.insert(known) as u32)
         })
     }

@@ -12,6 +12,7 @@ use crate::{
     writer::{MapReader, WriteError, Writer},
 };
 use ahash::AHashMap;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 /// Services that one plan covers: bounds the memory of the first fill, and leaves batches of
@@ -25,7 +26,7 @@ pub struct Engine<W> {
     table: Table,
     writer: W,
     /// What is programmed of each service, by [`ServiceId::index`].
-    programmed: Vec<Vec<Programmed>>,
+    programmed: Vec<Handles>,
     /// Service ports found in the maps at start and not asked for yet.
     adopted: Adopted,
     /// The first complete list has been programmed.
@@ -39,15 +40,8 @@ pub struct Engine<W> {
     frontends: Vec<Frontend>,
 }
 
-/// A service port that was asked for.
-#[derive(Debug)]
-struct Programmed {
-    id: PortId,
-    /// Absent while it does not fit.
-    handle: Option<PortHandle>,
-    /// Asked for by the present state of the Service.
-    wanted: bool,
-}
+/// The service ports of one Service.
+type Handles = SmallVec<[PortHandle; 4]>;
 
 impl<W: Writer + MapReader> Engine<W> {
     /// An engine for the node `node_name` over maps that may hold what a former agent programmed.
@@ -192,25 +186,22 @@ impl<W: Writer> Engine<W> {
     /// Plans what makes the maps true to one service.
     fn plan_service(&mut self, id: ServiceId, report: &mut SyncReport) {
         if self.programmed.len() <= id.index() {
-            self.programmed.resize_with(id.index() + 1, Vec::new);
+            self.programmed.resize_with(id.index() + 1, Handles::new);
         }
-        let mut programmed = std::mem::take(&mut self.programmed[id.index()]);
-        programmed.iter_mut().for_each(|port| port.wanted = false);
+        let before = std::mem::take(&mut self.programmed[id.index()]);
         let waited = if self.waiting.is_empty() { None } else { self.waiting.remove(&id) };
-        let unplaced = self.plan_ports(id, &mut programmed);
-        programmed.retain(|port| {
-            if let (false, Some(handle)) = (port.wanted, port.handle) {
-                self.table.remove(handle);
-            }
-            port.wanted
-        });
+        let (programmed, unplaced) = self.plan_ports(id, &before);
         let waited = waited.unwrap_or_default();
         let known = |port: &PortId| waited.iter().any(|w| w.port == *port);
         report.newly_unplaced.extend(unplaced.iter().filter(|u| !known(&u.port)).cloned());
         let placed = |w: &&Unplaced| {
-            programmed.iter().any(|p| p.id == w.port) && !unplaced.iter().any(|u| u.port == w.port)
+            programmed.iter().any(|handle| self.table.id(*handle) == Some(&w.port))
+                && !unplaced.iter().any(|u| u.port == w.port)
         };
         report.newly_placed.extend(waited.iter().filter(placed).map(|w| w.port.clone()));
+        for gone in before.into_iter().filter(|handle| !programmed.contains(handle)) {
+            self.table.remove(gone);
+        }
         if !unplaced.is_empty() {
             self.waiting.insert(id, unplaced);
         }
@@ -219,42 +210,41 @@ impl<W: Writer> Engine<W> {
         }
     }
 
-    /// Upserts every service port that the service has by now; gives back what does not fit.
-    fn plan_ports(&mut self, id: ServiceId, programmed: &mut Vec<Programmed>) -> Vec<Unplaced> {
-        let mut unplaced = Vec::new();
-        let Some(known) = self.cluster.service(id) else { return unplaced };
-        let Some(service) = &known.service else { return unplaced };
+    /// Upserts every service port that the service has by now; gives back those that are
+    /// programmed, wholly or in part, and what does not fit.
+    fn plan_ports(&mut self, id: ServiceId, before: &[PortHandle]) -> (Handles, Vec<Unplaced>) {
+        let (mut programmed, mut unplaced) = (Handles::new(), Vec::new());
+        let known = self.cluster.service(id);
+        let Some((known, service)) = known.and_then(|known| Some((known, known.service.as_ref()?))) else {
+            return (programmed, unplaced);
+        };
         for family in Family::BOTH {
             let Some(address) = cluster_ip(service, family) else { continue };
             for port in &service.ports {
-                let same = |p: &Programmed| {
-                    p.id.family == family && p.id.protocol == port.protocol && p.id.port == port.name
-                };
-                let place = programmed.iter().position(same).unwrap_or_else(|| {
-                    let (service, protocol) = (service.name.clone(), port.protocol);
-                    let id = PortId { service, port: port.name.clone(), protocol, family };
-                    let handle = self.adopted.remove(&id);
-                    programmed.push(Programmed { id, handle, wanted: false });
-                    programmed.len() - 1
-                });
-                let entry = &mut programmed[place];
-                entry.wanted = true;
+                let (name, protocol) = (service.name.clone(), port.protocol);
+                let id = PortId { service: name, port: port.name.clone(), protocol, family };
+                let mut known_ports = before.iter().chain(&programmed).copied();
+                let handle = known_ports.find(|handle| self.table.id(*handle) == Some(&id));
+                let handle = handle.or_else(|| self.adopted.remove(&id));
                 select_frontends(port, address, &mut self.frontends);
                 select_endpoints(port, family, self.cluster.slices(known), &mut self.members);
                 let spec = PortSpec {
-                    id: &entry.id,
+                    id: &id,
                     created: service.created,
                     frontends: &self.frontends,
                     members: &self.members,
                     affinity_seconds: service.affinity_seconds.unwrap_or(0),
                     flags: select_flags(service, &self.members),
                 };
-                match self.table.upsert(entry.handle, &spec, &mut self.plan) {
-                    Ok(handle) => entry.handle = Some(handle),
-                    Err(full) => unplaced.push(Unplaced { port: entry.id.clone(), full }),
+                match self.table.upsert(handle, &spec, &mut self.plan) {
+                    Ok(handle) => programmed.push(handle),
+                    Err(full) => {
+                        programmed.extend(handle);
+                        unplaced.push(Unplaced { port: id, full });
+                    }
                 }
             }
         }
-        unplaced
+        (programmed, unplaced)
     }
 }
