@@ -49,7 +49,10 @@ impl Name {
 }
 
 fn main() -> Result<ExitCode> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let arguments = Arguments::parse();
     if let Some(services) = arguments.memory_of {
         memory::child(services)?;

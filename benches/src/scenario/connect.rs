@@ -42,7 +42,11 @@ const LIMIT: f64 = 0.8;
 const NONE: &str = "direct, no program";
 const DIRECT: &str = "direct, programs attached";
 const SAME: &str = "through the same service";
-const ANY: &str = "through a random service";
+const SOME: &str = "through a random one of 100 services";
+const ANY: &str = "through a random one of all services";
+
+/// Services that the clients of a node dial again and again.
+const WORKING_SET: u32 = 100;
 
 /// What is dialled, and how the socket's cgroup is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,7 @@ enum Route {
     None,
     Direct,
     Same,
+    Some,
     Any,
 }
 
@@ -103,10 +108,10 @@ fn targets(report: &mut Report, name: &str, sizes: &[u32]) -> Result<()> {
     let none = report.median(&format!("{name} {NONE}"), 0)?;
     for services in sizes {
         let direct = report.median(&format!("{name} {DIRECT}"), *services)?;
-        for what in [SAME, ANY] {
+        for what in [SAME, SOME, ANY] {
             let Ok(through) = report.median(&format!("{name} {what}"), *services) else { continue };
             for (than, base) in [(DIRECT, direct), (NONE, none)] {
-                let what = format!("{name} connect {what} of {services}, more than {than}");
+                let what = format!("{name} connect {what}, {services} services: more than {than}");
                 report.targets.push(Target::at_most(what, "us", LIMIT, through - base));
             }
         }
@@ -134,8 +139,8 @@ impl Net {
         let mut variants = vec![variant(Route::None, None)];
         for stage in stages {
             variants.extend([Route::Direct, Route::Same].map(|route| variant(route, Some(stage))));
-            if stage.cluster.services() > 1 {
-                variants.push(variant(Route::Any, Some(stage)));
+            if stage.cluster.services() > WORKING_SET {
+                variants.extend([Route::Some, Route::Any].map(|route| variant(route, Some(stage))));
             }
         }
         let (clock, mut random) = (Stopwatch::calibrated(), Random::new(1));
@@ -157,7 +162,7 @@ impl Net {
         }
         let figure = |v: Variant<'_>| {
             let services = v.stage.map_or(0, |stage| stage.cluster.services());
-            Figure::new(v.route.name(), services, "us", v.samples)
+            Figure::new(v.route.text(), services, "us", v.samples)
         };
         Ok(variants.into_iter().map(figure).collect())
     }
@@ -174,13 +179,17 @@ impl Net {
 
     fn destination(&self, variant: &Variant<'_>, port: Port, random: &mut Random) -> SocketAddrV4 {
         let cluster = variant.stage.map(|stage| &stage.cluster);
-        match (variant.route, cluster) {
-            (Route::Same, Some(cluster)) => {
-                SocketAddrV4::new(cluster.cluster_ip(cluster.services() / 2), port.port)
+        let service = match (variant.route, cluster) {
+            (Route::Same, Some(cluster)) => Some(cluster.services() / 2),
+            // Spread over the maps.
+            (Route::Some, Some(cluster)) => {
+                Some(random.below(WORKING_SET) * (cluster.services() / WORKING_SET))
             }
-            (Route::Any, Some(cluster)) => {
-                SocketAddrV4::new(cluster.cluster_ip(random.below(cluster.services())), port.port)
-            }
+            (Route::Any, Some(cluster)) => Some(random.below(cluster.services())),
+            _ => None,
+        };
+        match (service, cluster) {
+            (Some(service), Some(cluster)) => SocketAddrV4::new(cluster.cluster_ip(service), port.port),
             _ => SocketAddrV4::new(self.servers[random.below(ENDPOINTS) as usize], port.target),
         }
     }
@@ -209,7 +218,7 @@ impl Net {
     /// The programs counted every connect through a service, and a service answers.
     fn check(&self, stage: &Stage, scale: Scale) -> Result<()> {
         let counters = stage.engine.writer().counters()?;
-        let routes = if stage.cluster.services() > 1 { 2 } else { 1 };
+        let routes = if stage.cluster.services() > WORKING_SET { 3 } else { 1 };
         let wanted = (scale.times(BATCHES) * BATCH * routes * 2) as u64;
         let forwarded = counters[Counter::ConnectForwarded as usize];
         ensure!(forwarded == wanted, "{forwarded} connects through services of {wanted}");
@@ -227,11 +236,12 @@ impl Net {
 }
 
 impl Route {
-    const fn name(self) -> &'static str {
+    const fn text(self) -> &'static str {
         match self {
             Self::None => NONE,
             Self::Direct => DIRECT,
             Self::Same => SAME,
+            Self::Some => SOME,
             Self::Any => ANY,
         }
     }
