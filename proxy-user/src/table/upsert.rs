@@ -166,7 +166,8 @@ struct SetChange {
 }
 
 impl Change {
-    /// Walks the two ascending lists side by side. Without `additions`, only removals are kept.
+    /// Walks the two ascending lists side by side. Without `additions`, only removals are kept, and an
+    /// endpoint of which other facts are known now stays as it was.
     fn between(held: &[Held], wanted: &[Member], additions: bool) -> Self {
         let mut change = Self { next: Vec::with_capacity(wanted.len()), ..Self::default() };
         let (mut old, mut new) = (held.iter().peekable(), wanted.iter().peekable());
@@ -181,7 +182,7 @@ impl Change {
             let wants = if order.is_ge() { new.next() } else { None };
             match (had, wants) {
                 // What is known of an endpoint is part of its backend: another fact, another backend.
-                (Some(held), Some(member)) if held.member.flags == member.flags => {
+                (Some(held), Some(member)) if held.member.flags == member.flags || !additions => {
                     change.keep(*held, member.sets, additions);
                 }
                 (had, wants) => {
