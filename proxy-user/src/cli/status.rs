@@ -73,7 +73,10 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
     let v4 = frontends.iter().filter(|(key, _)| matches!(key, FrontendKey::V4(_))).count() as u32;
     let services: Vec<_> =
         (0..capacities.services).filter_map(|i| maps.service(i)).filter(|entry| entry.name > 0).collect();
-    let slots = services.iter().map(|entry| range(entry.cluster) + range(entry.local)).sum();
+    let slots = services
+        .iter()
+        .flat_map(|entry| [entry.cluster, entry.local])
+        .fold(0_u32, |sum, set| sum.saturating_add(range(set, capacities.slots)));
     let backends = (0..capacities.backends)
         .filter(|i| maps.backend(*i).is_some_and(|entry| entry.port != 0))
         .count() as u32;
@@ -96,9 +99,10 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
         .collect())
 }
 
-/// Slots that a set's range takes.
-const fn range(set: EndpointSet) -> u32 {
-    if set.count() == 0 { 0 } else { set.count().next_power_of_two() }
+/// Slots that a set's range takes, of `capacity`: a set in damaged maps may say anything.
+fn range(set: EndpointSet, capacity: u32) -> u32 {
+    let count = set.count().min(capacity);
+    if count == 0 { 0 } else { count.checked_next_power_of_two().unwrap_or(capacity) }
 }
 
 fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std::io::Result<()> {

@@ -35,6 +35,8 @@ pub struct Engine<W> {
     node_changed: bool,
     /// Services with a port that does not fit.
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
+    /// Frontends were deleted since those services were last tried.
+    made_room: bool,
     plan: Plan,
     members: Vec<Member>,
     frontends: Vec<Frontend>,
@@ -61,6 +63,7 @@ impl<W: Writer + MapReader> Engine<W> {
             synced: false,
             node_changed: true,
             waiting: AHashMap::new(),
+            made_room: false,
             plan,
             members: Vec::new(),
             frontends: Vec::new(),
@@ -92,17 +95,25 @@ impl<W: Writer> Engine<W> {
             let zone = self.cluster.node().and_then(|node| node.zone.as_deref());
             self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
         }
-        self.program(&mut report)?;
+        let outcome = self.program(&mut report);
+        // Remembered beyond a sync that fails after its deletes.
+        self.made_room |= report.deletes > 0;
+        outcome?;
         // Entries that were freed are worth a grace period only to those who wait for room.
         let freed = self.table.wants_grace();
-        if !self.waiting.is_empty() && (freed || report.deletes > 0) {
+        if !self.waiting.is_empty() && (freed || self.made_room) {
             if freed {
                 wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, &mut report)?;
             }
             let mut waiting: Vec<_> = self.waiting.keys().copied().collect();
             waiting.sort_unstable();
             waiting.into_iter().for_each(|id| self.cluster.mark_dirty(id));
-            self.program(&mut report)?;
+            let before = report.deletes;
+            let outcome = self.program(&mut report);
+            self.made_room = report.deletes > before;
+            outcome?;
+        } else {
+            self.made_room = false;
         }
         // What found room in the second pass was never worth a report.
         report.newly_unplaced.retain(|new| self.waiting.values().flatten().any(|u| u == new));

@@ -90,10 +90,10 @@ impl Family {
     /// Both families.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    /// Family of an address.
+    /// Family of an address; an IPv4-mapped one is IPv4, as in the maps and on the wire.
     #[must_use]
     pub const fn of(address: &IpAddr) -> Self {
-        match address {
+        match address.to_canonical() {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
         }
@@ -106,5 +106,19 @@ impl fmt::Display for Family {
             Self::V4 => "IPv4",
             Self::V6 => "IPv6",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_mapped_address_is_ipv4() {
+        for (text, family) in
+            [("10.0.0.1", Family::V4), ("::ffff:10.0.0.1", Family::V4), ("fd00::1", Family::V6)]
+        {
+            assert_eq!(Family::of(&text.parse().unwrap()), family, "{text}");
+        }
     }
 }

@@ -35,17 +35,19 @@ impl Table {
         let mut table = Self::new(&capacities);
         table.node = reader.name(NODE_CELLS.base).unwrap_or_default().into();
         let mut adopted = Adopted::new();
-        // A service port that lost all of its frontends to others is known by its name alone.
-        let named = |index: &u32| reader.service(*index).is_some_and(|entry| entry.name > 0);
-        let mut services: BTreeSet<u32> = (0..capacities.services).filter(named).collect();
+        let mut reached = BTreeSet::new();
         for (key, value) in reader.frontends()? {
             table.claims.adopt(key, value);
             if !value.kind().contains(FrontendFlags::ADDRESS_ONLY) && value.service < capacities.services {
-                services.insert(value.service);
+                reached.insert(value.service);
             }
         }
+        // A service port that lost all of its frontends to others is known by its name alone. So is one
+        // that was removed and waits for its grace period: if it was made anew since, the new one counts.
+        let named = |index: &u32| reader.service(*index).is_some_and(|entry| entry.name > 0);
+        let unreached = (0..capacities.services).filter(|index| !reached.contains(index)).filter(named);
         let mut in_use = vec![false; capacities.backends as usize];
-        for index in services {
+        for index in reached.iter().copied().chain(unreached) {
             let entry = reader.service(index).unwrap_or_default();
             let (mut port, named) = table.adopt_port(reader, index, &entry);
             match named {
@@ -196,8 +198,10 @@ fn join(members: &mut Vec<Held>, backend: u32, entry: &BackendEntry, which: Whic
 
 /// The text that names a node and its zone in NAMES: `node/zone`, without a zone `node/`.
 pub(crate) fn node_text(name: &str, zone: Option<&str>) -> SmolStr {
-    // 509 bytes fit; Kubernetes allows 253 for a node and 63 for a zone.
-    format_smolstr!("{:.400}/{:.100}", name, zone.unwrap_or_default())
+    // 510 bytes fit; Kubernetes allows 253 for a node and 63 for a zone.
+    let zone = zone.unwrap_or_default();
+    let name = &name[..name.floor_char_boundary(400)];
+    format_smolstr!("{name}/{}", &zone[..zone.floor_char_boundary(100)])
 }
 
 /// Reads [`node_text`] back: node and zone.

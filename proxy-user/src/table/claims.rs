@@ -19,7 +19,9 @@ pub(super) struct Claims {
     /// Keys of each family, wanted or installed.
     occupied: [u32; 2],
     capacity: u32,
-    /// By index into SERVICES: how many frontends in the kernel lead there.
+    services: u32,
+    /// By index into SERVICES: how many frontends in the kernel lead there. Those that lead outside of
+    /// SERVICES, in maps that somebody damaged, lead nowhere.
     leading: Vec<u32>,
 }
 
@@ -60,8 +62,16 @@ const fn family(key: &FrontendKey) -> usize {
 }
 
 impl Claims {
-    pub fn new(capacity: u32) -> Self {
-        Self { by_key: AHashMap::new(), touched: Vec::new(), occupied: [0; 2], capacity, leading: Vec::new() }
+    /// No claims, over maps of `capacity` frontends and `services` service ports.
+    pub fn new(capacity: u32, services: u32) -> Self {
+        Self {
+            by_key: AHashMap::new(),
+            touched: Vec::new(),
+            occupied: [0; 2],
+            capacity,
+            services,
+            leading: Vec::new(),
+        }
     }
 
     /// Whether the maps have room for those of `frontends` that are not yet in them.
@@ -188,7 +198,9 @@ impl Claims {
 
     /// Keeps `leading` true when an installed value changes.
     fn lead(&mut self, before: Option<FrontendValue>, after: Option<FrontendValue>) {
-        let leads = |v: &FrontendValue| !v.kind().contains(FrontendFlags::ADDRESS_ONLY);
+        let services = self.services;
+        let leads =
+            |v: &FrontendValue| !v.kind().contains(FrontendFlags::ADDRESS_ONLY) && v.service < services;
         if let Some(value) = before.filter(leads) {
             self.leading[value.service as usize] -= 1;
         }

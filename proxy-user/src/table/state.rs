@@ -80,7 +80,7 @@ impl Table {
         names.reserve(NODE_CELLS);
         Self {
             ports: Vec::new(),
-            claims: Claims::new(capacities.frontends),
+            claims: Claims::new(capacities.frontends, capacities.services),
             stock: Stock {
                 services: Pool::new(capacities.services),
                 backends: Pool::new(capacities.backends),

@@ -166,7 +166,8 @@ struct SetChange {
 }
 
 impl Change {
-    /// Walks the two ascending lists side by side. Without `additions`, only removals are kept.
+    /// Walks the two ascending lists side by side. Without `additions`, only removals are kept, and an
+    /// endpoint of which other facts are known now stays as it was.
     fn between(held: &[Held], wanted: &[Member], additions: bool) -> Self {
         let mut change = Self { next: Vec::with_capacity(wanted.len()), ..Self::default() };
         let (mut old, mut new) = (held.iter().peekable(), wanted.iter().peekable());

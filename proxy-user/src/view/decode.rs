@@ -53,7 +53,9 @@ fn port(reader: &impl MapReader, index: u32, mut frontends: Vec<FrontendView>) -
 }
 
 fn endpoints(reader: &impl MapReader, set: EndpointSet) -> Vec<SocketAddr> {
-    let slots = (set.base()..).take(set.count() as usize);
+    // A set in damaged maps may say anything.
+    let end = set.base().saturating_add(set.count()).min(reader.capacities().slots);
+    let slots = set.base()..end;
     let backends = slots.filter_map(|slot| reader.backend(reader.slot(slot)?.index()));
     let mut list: Vec<_> =
         backends.map(|b| SocketAddr::new(b.address.to_ip(), u16::from_be(b.port))).collect();

@@ -1,6 +1,6 @@
 //! A small world of Services and EndpointSlices for property tests: random events, and a plain
 //! model of what a node should offer, written without looking at the engine.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod recorder;
 
