@@ -30,6 +30,10 @@ pub struct Engine<W> {
     adopted: Adopted,
     /// The first complete list has been programmed.
     synced: bool,
+    /// What was applied so far is known to be no complete list.
+    held: bool,
+    /// Services whose adopted ports were left as they are while held.
+    deferred: Vec<ServiceId>,
     /// Services with a port that does not fit.
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     /// Frontends were deleted since those services were last tried.
@@ -65,6 +69,8 @@ impl<W: Writer + MapReader> Engine<W> {
             programmed: Vec::new(),
             adopted,
             synced: false,
+            held: false,
+            deferred: Vec::new(),
             waiting: AHashMap::new(),
             made_room: false,
             plan,
@@ -86,8 +92,18 @@ impl<W: Writer> Engine<W> {
         self.cluster.apply(event);
     }
 
+    /// While held, what was applied so far is no complete list, because a source could not read all
+    /// that it should: of what a former agent left, service ports that nobody has named stay, and one
+    /// that has no endpoint now keeps those it had. Without effect once a complete list was programmed.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held && !self.synced;
+        if !self.held {
+            std::mem::take(&mut self.deferred).into_iter().for_each(|id| self.cluster.mark_dirty(id));
+        }
+    }
+
     /// Programs what changed since the last call. The first call takes what was applied so far as
-    /// the complete list: what the maps hold beyond it is removed.
+    /// the complete list, unless [`Self::hold`] says otherwise: what the maps hold beyond it is removed.
     ///
     /// # Errors
     /// The first system call that failed. What was not carried out stays planned: call again.
@@ -136,7 +152,7 @@ impl<W: Writer> Engine<W> {
     /// True if [`Self::sync`] has something to do.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        !self.synced || self.cluster.pending() > 0 || self.table.is_unsettled()
+        (!self.synced && !self.held) || self.cluster.pending() > 0 || self.table.is_unsettled()
     }
 
     /// Service ports that do not fit, by identity.
@@ -181,7 +197,7 @@ impl<W: Writer> Engine<W> {
                 self.plan_service(id, report);
                 report.services += 1;
             }
-            if self.cluster.pending() == 0 && !std::mem::replace(&mut self.synced, true) {
+            if self.cluster.pending() == 0 && !self.held && !std::mem::replace(&mut self.synced, true) {
                 for (_, handle) in std::mem::take(&mut self.adopted) {
                     self.table.remove(handle);
                 }
@@ -236,17 +252,23 @@ impl<W: Writer> Engine<W> {
                 let same = |p: &Programmed| {
                     p.id.family == family && p.id.protocol == port.protocol && p.id.port == port.name
                 };
-                let place = programmed.iter().position(same).unwrap_or_else(|| {
+                select_endpoints(port, family, self.cluster.slices(known), &mut self.members);
+                let place = if let Some(place) = programmed.iter().position(same) {
+                    place
+                } else {
                     let (service, protocol) = (service.name.clone(), port.protocol);
-                    let id = PortId { service, port: port.name.clone(), protocol, family };
-                    let handle = self.adopted.remove(&id);
-                    programmed.push(Programmed { id, handle, wanted: false });
+                    let port = PortId { service, port: port.name.clone(), protocol, family };
+                    if self.held && self.members.is_empty() && self.adopted.contains_key(&port) {
+                        self.deferred.push(id);
+                        continue;
+                    }
+                    let handle = self.adopted.remove(&port);
+                    programmed.push(Programmed { id: port, handle, wanted: false });
                     programmed.len() - 1
-                });
+                };
                 let entry = &mut programmed[place];
                 entry.wanted = true;
                 select_frontends(port, address, &mut self.frontends);
-                select_endpoints(port, family, self.cluster.slices(known), &mut self.members);
                 let spec = PortSpec {
                     id: &entry.id,
                     created: service.created,
