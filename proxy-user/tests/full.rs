@@ -20,8 +20,7 @@ const ROOMY: Capacities =
 fn service(number: u8, family: Family, port: u16) -> Event {
     let name = ObjectName::new("default", format!("svc-{number}"));
     let mut service = Service::cluster_ip(name, vec![cluster_ip(number, family)]);
-    service.ports =
-        vec![ServicePort { name: "http".into(), protocol: Protocol::Tcp, port, node_port: None }];
+    service.ports = vec![ServicePort { name: "http".into(), protocol: Protocol::Tcp, port, node_port: None }];
     Event::ServiceApplied(service)
 }
 
@@ -46,7 +45,10 @@ fn address(number: u8, family: Family, port: u16) -> (SocketAddr, Protocol) {
 #[test]
 fn what_waits_for_room_is_tried_again_after_a_sync_that_made_room_and_then_failed() {
     let fates = Rc::new(RefCell::new(Vec::new()));
-    let fate = { let fates = Rc::clone(&fates); move || fates.borrow_mut().pop().flatten() };
+    let fate = {
+        let fates = Rc::clone(&fates);
+        move || fates.borrow_mut().pop().flatten()
+    };
     let capacities = Capacities { frontends: 2, ..ROOMY };
     let writer = FaultyWriter { inner: MemoryMaps::new(&capacities), fate };
     let mut engine = Engine::new(NODE, writer).unwrap();

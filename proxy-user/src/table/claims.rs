@@ -199,9 +199,8 @@ impl Claims {
     /// Keeps `leading` true when an installed value changes.
     fn lead(&mut self, before: Option<FrontendValue>, after: Option<FrontendValue>) {
         let services = self.services;
-        let leads = |v: &FrontendValue| {
-            !v.kind().contains(FrontendFlags::ADDRESS_ONLY) && v.service < services
-        };
+        let leads =
+            |v: &FrontendValue| !v.kind().contains(FrontendFlags::ADDRESS_ONLY) && v.service < services;
         if let Some(value) = before.filter(leads) {
             self.leading[value.service as usize] -= 1;
         }
