@@ -5,8 +5,8 @@ mod fake;
 
 use fake::{Fake, dial, peer};
 use proxy_common::{
-    abi::{Counter, FrontendFlags, FrontendValue, ServiceFlags, TCP, UDP},
-    datapath::{Decision, connect, release, restore_peer_name, restore_sender, send},
+    abi::{Counter, FrontendFlags, FrontendValue, ServiceFlags, SocketPeer, TCP, UDP},
+    datapath::{Decision, connect, release, restore_peer_name, restore_sender, send, send_connected},
 };
 
 /// A dual-stack cluster: a web service, a DNS service and one without endpoints.
@@ -91,6 +91,32 @@ fn the_peer_of_a_connection_is_the_frontend_that_was_dialled() {
     let backend = peer("10.1.0.1:8080");
     assert_eq!(restore_peer_name(&fake, 1, backend), Some(peer("10.96.0.10:80")));
     assert_eq!(restore_peer_name(&fake, 2, backend), None, "another socket dialled the backend itself");
+}
+
+#[test]
+fn a_connected_udp_socket_that_names_its_frontend_again_goes_to_the_backend_it_is_connected_to() {
+    let fake = cluster();
+    let dns = dial(1, "10.96.0.53:53", UDP);
+    fake.random.set(u32::MAX);
+    assert_eq!(connect(&fake, &dns), Decision::Rewrite(peer("10.1.0.2:5353")));
+    // Another draw: a reply from anybody else would not be let in.
+    fake.random.set(0);
+    assert_eq!(send_connected(&fake, &dns, peer("10.1.0.2:5353")), Decision::Rewrite(peer("10.1.0.2:5353")));
+    // Another frontend, another socket and a socket that is not connected choose for themselves.
+    let other = dial(1, "10.96.0.10:80", TCP);
+    assert_eq!(
+        send_connected(&fake, &other, peer("10.1.0.2:5353")),
+        Decision::Rewrite(peer("10.1.0.1:8080"))
+    );
+    fake.random.set(0);
+    let stranger = dial(2, "10.96.0.53:53", UDP);
+    assert_eq!(
+        send_connected(&fake, &stranger, peer("10.1.0.2:5353")),
+        Decision::Rewrite(peer("10.1.0.1:5353"))
+    );
+    fake.random.set(0);
+    let unconnected = SocketPeer::default();
+    assert_eq!(send_connected(&fake, &dns, unconnected), Decision::Rewrite(peer("10.1.0.1:5353")));
 }
 
 #[test]

@@ -39,20 +39,20 @@ fn connect6(ctx: SockAddrContext) -> i32 {
     finish(&call, &dial, datapath::connect(&KernelTables, &dial))
 }
 
-/// sendmsg() with an IPv4 address on an unconnected UDP socket; with an IPv4-mapped one too.
+/// sendmsg() with an IPv4 address on a UDP socket, connected or not; with an IPv4-mapped one too.
 #[cgroup_sock_addr(sendmsg4)]
 fn sendmsg4(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v4(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::send(&KernelTables, &dial))
+    finish(&call, &dial, datapath::send_connected(&KernelTables, &dial, call.connected()))
 }
 
-/// sendmsg() with an IPv6 address on an unconnected UDP socket.
+/// sendmsg() with an IPv6 address on a UDP socket, connected or not.
 #[cgroup_sock_addr(sendmsg6)]
 fn sendmsg6(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v6(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::send(&KernelTables, &dial))
+    finish(&call, &dial, datapath::send_connected(&KernelTables, &dial, call.connected()))
 }
 
 /// recvmsg() of an IPv4 UDP socket: the sender it is shown.

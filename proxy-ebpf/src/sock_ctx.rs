@@ -91,6 +91,31 @@ impl<'a> SocketCall<'a> {
         SocketPeer::new(address, read!(self.context, user_port) as u16)
     }
 
+    /// Address and port that the socket is connected to; port zero if it is not.
+    #[inline(always)]
+    pub fn connected(&self) -> SocketPeer {
+        // SAFETY: the kernel hands every program a readable context, and this only makes the address of
+        // a field in it.
+        let field = unsafe { &raw const (*self.context).__bindgen_anon_1.sk };
+        // SAFETY: as above; the verifier checks the access, and knows the socket behind it (Linux 5.3,
+        // commit fb85c4a730af).
+        let socket = unsafe { ptr::read_volatile(field) };
+        let address = match self.family {
+            // An IPv6 socket that is connected to an IPv4-mapped address has it here too.
+            Family::V4 => Address::from_v4_word(read!(socket, dst_ip4)),
+            Family::V6 => Address {
+                words: [
+                    read!(socket, dst_ip6[0]),
+                    read!(socket, dst_ip6[1]),
+                    read!(socket, dst_ip6[2]),
+                    read!(socket, dst_ip6[3]),
+                ],
+            },
+        };
+        // As in [`ReleasedSocket::peer`].
+        SocketPeer::new(address, read!(socket, dst_port) as u16)
+    }
+
     /// The call as the datapath wants it.
     #[inline(always)]
     pub fn dial(&self) -> Dial {

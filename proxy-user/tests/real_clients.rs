@@ -300,3 +300,33 @@ fn a_service_without_endpoints_and_an_unknown_port_are_refused_at_once() {
     // What is no Service's address is left alone.
     assert_eq!(field.on_node(|| tcp_ask(endpoints[0], TIMEOUT)).unwrap().name, "pod-0");
 }
+
+#[test]
+fn a_connected_udp_socket_that_names_its_peer_again_goes_on_with_its_backend() {
+    if skipped() {
+        return;
+    }
+    let mut field = Field::new(4);
+    let fronts = ["10.96.0.53:53", "[fd00:10:96::53]:53"].map(addr);
+    let mut servers = Vec::new();
+    for (name, front, family) in [("dns4", fronts[0], Family::V4), ("dns6", fronts[1], Family::V6)] {
+        let (started, backends) = udp_servers(&field, family, 5353);
+        field.serve(name, front, Protocol::Udp, &backends);
+        servers.push(started);
+    }
+    for front in [fronts[0], fronts[1], addr("[::ffff:10.96.0.53]:53")] {
+        for _ in 0..16 {
+            let (name, from) = field
+                .on_node(|| {
+                    let asker =
+                        if front.is_ipv4() { UdpAsker::ipv4(TIMEOUT) } else { UdpAsker::ipv6(TIMEOUT) }?;
+                    asker.socket().connect(front)?;
+                    // The kernel delivers replies of the peer that it knows, and of nobody else.
+                    asker.ask(front)
+                })
+                .unwrap();
+            assert!(name.starts_with("pod-") && from == front, "{name} {from}");
+        }
+    }
+    assert_eq!(field.dataplane.counter(Counter::Inconsistent).unwrap(), 0);
+}

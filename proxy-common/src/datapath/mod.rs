@@ -6,5 +6,5 @@ mod socket;
 mod tables;
 
 pub use lookup::{Lookup, Refusal, find_frontend, pick_backend};
-pub use socket::{Decision, Dial, connect, release, restore_peer_name, restore_sender, send};
+pub use socket::{Decision, Dial, connect, release, restore_peer_name, restore_sender, send, send_connected};
 pub use tables::{Full, Tables};

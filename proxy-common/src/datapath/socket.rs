@@ -90,6 +90,20 @@ pub fn send<T: Tables>(tables: &T, dial: &Dial) -> Decision {
     }
 }
 
+/// [`send`] on a socket that may be connected: to `connected`, or to nothing (port zero).
+///
+/// A connected UDP socket may name an address in sendmsg() all the same. If that is the frontend it is
+/// connected through, the backend of its connect() is the only one whose replies the kernel lets in.
+#[inline(always)]
+pub fn send_connected<T: Tables>(tables: &T, dial: &Dial, connected: SocketPeer) -> Decision {
+    let reverse = SocketKey { cookie: dial.cookie, peer: connected };
+    if connected.port != 0 && tables.reverse(&reverse) == Some(dial.peer) {
+        tables.count(Counter::SendKnownFlow);
+        return Decision::Rewrite(connected);
+    }
+    send(tables, dial)
+}
+
 /// recvmsg(): the address to show as the sender, if `sender` is a backend that this socket reached
 /// through a frontend.
 #[inline(always)]

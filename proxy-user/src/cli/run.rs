@@ -62,6 +62,14 @@ impl Agent {
     fn program(&mut self, changes: Changes, first: bool) -> Option<Duration> {
         let start = Instant::now();
         problems::log_problems(&changes.problems);
+        if let Some(complete) = changes.complete {
+            self.dataplane.hold(!complete);
+            if first && !complete {
+                tracing::warn!(
+                    "not all manifests could be read: what a former agent left stays until they can"
+                );
+            }
+        }
         let events = changes.events.len();
         changes.events.into_iter().for_each(|event| self.dataplane.apply(event));
         match self.dataplane.sync() {

@@ -66,6 +66,11 @@ impl Dataplane {
         self.engine.apply(event);
     }
 
+    /// While held, what was told so far is known to be incomplete: see [`Engine::hold`].
+    pub fn hold(&mut self, held: bool) {
+        self.engine.hold(held);
+    }
+
     /// Programs what changed since the last call; seen by the next connect(). The first call takes
     /// what was told so far as complete: services that a former agent left and nobody named since
     /// are removed.

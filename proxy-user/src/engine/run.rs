@@ -8,7 +8,9 @@ use crate::{
     cluster::{Cluster, ServiceId},
     model::{Event, Family, PortId},
     select::{cluster_ip, select_endpoints, select_flags, select_frontends},
-    table::{Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage, node_text},
+    table::{
+        Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage, WhenFull, node_text,
+    },
     writer::{MapReader, WriteError, Writer},
 };
 use ahash::AHashMap;
@@ -33,8 +35,14 @@ pub struct Engine<W> {
     synced: bool,
     /// What the maps say of this node may be out of date.
     node_changed: bool,
+    /// What was applied so far is known to be no complete list.
+    held: bool,
+    /// Services whose adopted ports were left as they are while held.
+    deferred: Vec<ServiceId>,
     /// Services with a port that does not fit.
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
+    /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
+    kept: Vec<ServiceId>,
     /// Frontends were deleted since those services were last tried.
     made_room: bool,
     plan: Plan,
@@ -62,7 +70,10 @@ impl<W: Writer + MapReader> Engine<W> {
             adopted,
             synced: false,
             node_changed: true,
+            held: false,
+            deferred: Vec::new(),
             waiting: AHashMap::new(),
+            kept: Vec::new(),
             made_room: false,
             plan,
             members: Vec::new(),
@@ -84,8 +95,18 @@ impl<W: Writer> Engine<W> {
         self.cluster.apply(event);
     }
 
+    /// While held, what was applied so far is no complete list, because a source could not read all
+    /// that it should: of what a former agent left, service ports that nobody has named stay, and one
+    /// that has no endpoint now keeps those it had. Without effect once a complete list was programmed.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held && !self.synced;
+        if !self.held {
+            std::mem::take(&mut self.deferred).into_iter().for_each(|id| self.cluster.mark_dirty(id));
+        }
+    }
+
     /// Programs what changed since the last call. The first call takes what was applied so far as
-    /// the complete list: what the maps hold beyond it is removed.
+    /// the complete list, unless [`Self::hold`] says otherwise: what the maps hold beyond it is removed.
     ///
     /// # Errors
     /// The first system call that failed. What was not carried out stays planned: call again.
@@ -95,27 +116,17 @@ impl<W: Writer> Engine<W> {
             let zone = self.cluster.node().and_then(|node| node.zone.as_deref());
             self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
         }
-        let outcome = self.program(&mut report);
-        // Remembered beyond a sync that fails after its deletes.
-        self.made_room |= report.deletes > 0;
-        outcome?;
+        self.program(WhenFull::Keep, &mut report)?;
         // Entries that were freed are worth a grace period only to those who wait for room.
-        let freed = self.table.wants_grace();
-        if !self.waiting.is_empty() && (freed || self.made_room) {
-            if freed {
+        while let Some(retry) = self.next_retry() {
+            if self.table.wants_grace() {
                 wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, &mut report)?;
             }
-            let mut waiting: Vec<_> = self.waiting.keys().copied().collect();
-            waiting.sort_unstable();
-            waiting.into_iter().for_each(|id| self.cluster.mark_dirty(id));
-            let before = report.deletes;
-            let outcome = self.program(&mut report);
-            self.made_room = report.deletes > before;
-            outcome?;
-        } else {
             self.made_room = false;
+            retry.into_iter().for_each(|id| self.cluster.mark_dirty(id));
+            self.program(WhenFull::Reduce, &mut report)?;
         }
-        // What found room in the second pass was never worth a report.
+        // What found room after all was never worth a report.
         report.newly_unplaced.retain(|new| self.waiting.values().flatten().any(|u| u == new));
         Ok(report)
     }
@@ -135,7 +146,7 @@ impl<W: Writer> Engine<W> {
     /// True if [`Self::sync`] has something to do.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        !self.synced || self.cluster.pending() > 0 || self.table.is_unsettled()
+        (!self.synced && !self.held) || self.cluster.pending() > 0 || self.table.is_unsettled()
     }
 
     /// Service ports that do not fit, by identity.
@@ -173,21 +184,34 @@ impl<W: Writer> Engine<W> {
         &mut self.writer
     }
 
-    fn program(&mut self, report: &mut SyncReport) -> Result<(), WriteError> {
+    /// Services that wait for room and should be tried again now: all of them if room was made since,
+    /// else those that kept endpoints they should lose because the others did not fit beside them.
+    fn next_retry(&mut self) -> Option<Vec<ServiceId>> {
+        let kept = std::mem::take(&mut self.kept);
+        let room = self.made_room || self.table.wants_grace();
+        let mut retry = if room { self.waiting.keys().copied().collect() } else { kept };
+        retry.sort_unstable();
+        Some(retry).filter(|retry| !retry.is_empty())
+    }
+
+    fn program(&mut self, when_full: WhenFull, report: &mut SyncReport) -> Result<(), WriteError> {
         loop {
             for _ in 0..SERVICES_PER_PLAN {
                 let Some(id) = self.cluster.next_dirty() else { break };
-                self.plan_service(id, report);
+                self.plan_service(id, when_full, report);
                 report.services += 1;
             }
-            if self.cluster.pending() == 0 && !std::mem::replace(&mut self.synced, true) {
+            if self.cluster.pending() == 0 && !self.held && !std::mem::replace(&mut self.synced, true) {
                 for (_, handle) in std::mem::take(&mut self.adopted) {
                     self.table.remove(handle);
                 }
                 self.table.drop_unclaimed();
             }
             self.table.settle(&mut self.plan);
-            execute(&mut self.plan, &mut self.table, &mut self.writer, report)?;
+            let before = report.deletes;
+            let outcome = execute(&mut self.plan, &mut self.table, &mut self.writer, report);
+            self.made_room |= report.deletes > before;
+            outcome?;
             if self.cluster.pending() == 0 {
                 return Ok(());
             }
@@ -195,13 +219,13 @@ impl<W: Writer> Engine<W> {
     }
 
     /// Plans what makes the maps true to one service.
-    fn plan_service(&mut self, id: ServiceId, report: &mut SyncReport) {
+    fn plan_service(&mut self, id: ServiceId, when_full: WhenFull, report: &mut SyncReport) {
         if self.programmed.len() <= id.index() {
             self.programmed.resize_with(id.index() + 1, Handles::new);
         }
         let before = std::mem::take(&mut self.programmed[id.index()]);
         let waited = if self.waiting.is_empty() { None } else { self.waiting.remove(&id) };
-        let (programmed, unplaced) = self.plan_ports(id, &before);
+        let (programmed, unplaced) = self.plan_ports(id, &before, when_full);
         let waited = waited.unwrap_or_default();
         let known = |port: &PortId| waited.iter().any(|w| w.port == *port);
         report.newly_unplaced.extend(unplaced.iter().filter(|u| !known(&u.port)).cloned());
@@ -214,6 +238,9 @@ impl<W: Writer> Engine<W> {
             self.table.remove(gone);
         }
         if !unplaced.is_empty() {
+            if when_full == WhenFull::Keep {
+                self.kept.push(id);
+            }
             self.waiting.insert(id, unplaced);
         }
         if !programmed.is_empty() || !self.cluster.forget(id) {
@@ -223,7 +250,12 @@ impl<W: Writer> Engine<W> {
 
     /// Upserts every service port that the service has by now; gives back those that are
     /// programmed, wholly or in part, and what does not fit.
-    fn plan_ports(&mut self, id: ServiceId, before: &[PortHandle]) -> (Handles, Vec<Unplaced>) {
+    fn plan_ports(
+        &mut self,
+        id: ServiceId,
+        before: &[PortHandle],
+        when_full: WhenFull,
+    ) -> (Handles, Vec<Unplaced>) {
         let (mut programmed, mut unplaced) = (Handles::new(), Vec::new());
         let known = self.cluster.service(id);
         let Some((known, service)) = known.and_then(|known| Some((known, known.service.as_ref()?))) else {
@@ -233,25 +265,29 @@ impl<W: Writer> Engine<W> {
             let Some(address) = cluster_ip(service, family) else { continue };
             for port in &service.ports {
                 let (name, protocol) = (service.name.clone(), port.protocol);
-                let id = PortId { service: name, port: port.name.clone(), protocol, family };
-                let mut known_ports = before.iter().chain(&programmed).copied();
-                let handle = known_ports.find(|handle| self.table.id(*handle) == Some(&id));
-                let handle = handle.or_else(|| self.adopted.remove(&id));
-                select_frontends(port, address, &mut self.frontends);
+                let port_id = PortId { service: name, port: port.name.clone(), protocol, family };
                 select_endpoints(port, family, self.cluster.slices(known), &mut self.members);
+                if self.held && self.members.is_empty() && self.adopted.contains_key(&port_id) {
+                    self.deferred.push(id);
+                    continue;
+                }
+                let mut known_ports = before.iter().chain(&programmed).copied();
+                let handle = known_ports.find(|handle| self.table.id(*handle) == Some(&port_id));
+                let handle = handle.or_else(|| self.adopted.remove(&port_id));
+                select_frontends(port, address, &mut self.frontends);
                 let spec = PortSpec {
-                    id: &id,
+                    id: &port_id,
                     created: service.created,
                     frontends: &self.frontends,
                     members: &self.members,
                     affinity_seconds: service.affinity_seconds.unwrap_or(0),
                     flags: select_flags(service, &self.members),
                 };
-                match self.table.upsert(handle, &spec, &mut self.plan) {
+                match self.table.upsert(handle, &spec, when_full, &mut self.plan) {
                     Ok(handle) => programmed.push(handle),
                     Err(full) => {
                         programmed.extend(handle);
-                        unplaced.push(Unplaced { port: id, full });
+                        unplaced.push(Unplaced { port: port_id, full });
                     }
                 }
             }

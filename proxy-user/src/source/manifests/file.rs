@@ -40,6 +40,8 @@ pub(super) struct File {
     sight: Sight,
     /// Objects in the order of the file.
     entries: Vec<Entry>,
+    /// Some of it could not be understood.
+    broken: bool,
 }
 
 /// The file does not exist.
@@ -48,7 +50,7 @@ pub(super) struct Gone;
 
 impl File {
     pub(super) fn new(path: Arc<Path>) -> Self {
-        Self { path, sight: Sight::default(), entries: Vec::new() }
+        Self { path, sight: Sight::default(), entries: Vec::new(), broken: false }
     }
 
     pub(super) fn path(&self) -> &Arc<Path> {
@@ -57,6 +59,11 @@ impl File {
 
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// True if some of the file could not be understood.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Reads the file again if it changed, and says what was wrong with it if so.
@@ -82,6 +89,7 @@ impl File {
             }
         };
         self.sight = sight;
+        self.broken = found.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Broken(_)));
         self.entries = keep_last_good(&self.entries, found.outcomes);
         Ok(found.problems)
     }

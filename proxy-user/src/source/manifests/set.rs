@@ -3,7 +3,7 @@
 use super::{
     diff::{self, Objects},
     file::File,
-    listing::Listing,
+    listing::{Failed, Listing},
     problem::{ManifestError, Place, Problem, Severity},
 };
 use crate::model::Event;
@@ -21,13 +21,16 @@ pub struct Changes {
     pub events: Vec<Event>,
     /// What the user should hear of: problems of the files that changed, and others that are new.
     pub problems: Vec<Problem>,
+    /// Whether all of the manifests could be read, where that is another answer than before (and of
+    /// the first reading): if not, there may be objects that were never delivered.
+    pub complete: Option<bool>,
 }
 
 impl Changes {
     /// True where there is nothing to apply and nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.problems.is_empty()
+        self.events.is_empty() && self.problems.is_empty() && self.complete.is_none()
     }
 }
 
@@ -39,6 +42,8 @@ pub struct ManifestSet {
     delivered: Objects,
     /// Problems that are not of one file, as last reported.
     standing: BTreeSet<Problem>,
+    /// As last reported.
+    complete: Option<bool>,
 }
 
 impl ManifestSet {
@@ -57,7 +62,13 @@ impl ManifestSet {
             let failed = listing.failed.swap_remove(0);
             return Err(ManifestError::Path { path: failed.path, call: failed.call, source: failed.source });
         }
-        let mut set = Self { paths, files: Vec::new(), delivered: Objects::new(), standing: BTreeSet::new() };
+        let mut set = Self {
+            paths,
+            files: Vec::new(),
+            delivered: Objects::new(),
+            standing: BTreeSet::new(),
+            complete: None,
+        };
         let changes = set.apply(listing);
         Ok((set, changes))
     }
@@ -109,6 +120,10 @@ impl ManifestSet {
             self.files.extend(kept);
         }
 
+        let complete = listing.failed.iter().all(Failed::is_gone) && !self.files.iter().any(File::is_broken);
+        if self.complete.replace(complete) != Some(complete) {
+            changes.complete = Some(complete);
+        }
         let (objects, duplicates) = diff::merge(self.files.iter().flat_map(File::entries));
         standing.extend(duplicates);
         changes.problems.extend(standing.difference(&self.standing).cloned());
