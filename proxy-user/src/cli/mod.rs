@@ -32,8 +32,15 @@ pub fn main() -> ExitCode {
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("shunt: {error:#}");
+        eprintln!("shunt: {}", in_one_line(&error));
         ExitCode::from(if is_environment(&error) { EXIT_ENVIRONMENT } else { 1 })
+    })
+}
+
+/// The error and its causes. Most of ours name their cause already, which `{:#}` would repeat.
+fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
     })
 }
 
@@ -61,4 +68,25 @@ fn is_environment(error: &anyhow::Error) -> bool {
             || cause.is::<ManifestError>()
             || cause.is::<NoLab>()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_cause_once() {
+        let cause = std::io::Error::from_raw_os_error(libc::ENOENT);
+        let text = cause.to_string();
+        let path = "/nope".into();
+        let error = crate::source::manifests::ManifestError::Path { path, call: "stat", source: cause };
+        assert_eq!(in_one_line(&error.into()), format!("/nope: stat: {text}"));
+        assert_eq!(in_one_line(&anyhow::anyhow!("inner").context("outer")), "outer: inner");
+    }
+
+    #[test]
+    fn a_node_without_a_name_is_wrong_usage() {
+        let args = |node| args::Args::try_parse_from(["shunt", "plan", "--manifests", "x", "--node", node]);
+        assert!(args("n").is_ok() && args("").is_err());
+    }
 }
