@@ -1,4 +1,5 @@
 //! The socket decisions, as the programs make them: the same functions over tables in memory.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod fake;
 

@@ -1,4 +1,5 @@
 //! Whatever happens on the way, the maps end as if they had been built from scratch.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What a change costs, counted and not timed: bpf(2) calls and memory stores.
 #![cfg(feature = "lab")]
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod field;
 

@@ -1,5 +1,6 @@
 //! The embedding example serves a lab's clients, without tokio or a Kubernetes client in its tree.
 #![cfg(feature = "lab")]
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod field;
 

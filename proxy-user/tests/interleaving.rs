@@ -1,5 +1,6 @@
 //! No reader on another CPU ever sees a dead or foreign backend: the datapath's own code runs over
 //! every state between any two writes, and over reads that straddle them.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod support;
 

@@ -1,9 +1,10 @@
 //! The kernel layer against the real kernel: maps, pins, links and the lock. Needs root; see
 //! `kernel_lab` for what it touches.
+#![cfg(feature = "lab")]
 
 mod kernel_lab;
 
-use kernel_lab::{Lab, backend, cluster_ip, frontend, isolate, remove_cgroup, slot, small};
+use kernel_lab::{Lab, backend, cluster_ip, frontend, isolate, slot, small};
 use proxy_common::abi::{BackendEntry, BackendRef, EndpointSet, ServiceEntry, ServiceFlags, TCP, UDP};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities};
@@ -269,7 +270,7 @@ fn what_others_detached_is_attached_again() {
     drop(kernel);
 
     // The cgroup has died, which unlinks but leaves the pins.
-    remove_cgroup(lab.cgroup());
+    lab.remove_cgroup();
     wait_until(|| {
         let programs = reader.attached(&cgroup).unwrap();
         programs.len() == PROGRAMS.len() && programs.iter().all(|program| program.cgroup_id == 0)
@@ -384,9 +385,9 @@ fn removing_leaves_nothing_but_what_is_not_ours() {
         use std::os::fd::AsFd;
         // The kernel lets go of an unpinned link from a work queue.
         let running = || shunt::kernel::sys::effective_programs(cgroup.as_fd(), attach_type).unwrap();
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while !running().is_empty() && std::time::Instant::now() < end {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        let end = Instant::now() + Duration::from_secs(5);
+        while !running().is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(running(), [0_u32; 0], "{program}");
     }

@@ -1,5 +1,6 @@
 //! Real sockets through the attached programs, with map contents written by hand: what a store
 //! means to a client. Needs root; every socket lives in a network namespace with loopback alone.
+#![cfg(feature = "lab")]
 
 mod kernel_lab;
 

@@ -1,5 +1,6 @@
 //! Real clients and servers through the socket path, in a lab.
 #![cfg(feature = "lab")]
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod field;
 

@@ -1,5 +1,6 @@
 //! Shunt's developer commands: `cargo xtask --help`.
 
+mod bench;
 mod build_ebpf;
 mod command;
 mod demo;
@@ -24,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Builds the eBPF object that is committed in proxy-user/ebpf.
     BuildEbpf(build_ebpf::Options),
+    /// Measures: changes, first fill, memory and connect latency against the kernel; as root.
+    Bench(bench::Options),
     /// Runs all tests and prints their totals; as root also those in network namespaces.
     Test(test::Options),
     /// Builds Shunt and shows it at work in network namespaces of its own; needs root.
@@ -35,6 +38,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Demo => demo::run(),
         Task::Kernels(options) => kernels::run(&options),

@@ -3,14 +3,15 @@
 use crate::writer::Capacities;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// A kube-proxy replacement: eBPF balances Service connections in constant time, and one endpoint
 /// change costs a few memory stores.
 #[derive(Debug, Parser)]
-#[command(name = "shunt", version, propagate_version = true)]
+#[command(name = "shunt", version, propagate_version = true, after_help = "Example:\n  sudo shunt demo")]
 pub struct Args {
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
-    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL", value_parser = filter)]
     pub log: String,
     /// What to do.
     #[command(subcommand)]
@@ -100,6 +101,17 @@ pub struct DemoArgs {
     /// The manifests to run on: those of Shunt's `examples/` directory, or of the same addresses.
     #[arg(long, value_name = "PATH", default_value = "examples")]
     pub manifests: PathBuf,
+}
+
+/// Refuses what a subscriber would pass over. A lone word that is no level would be the name of a module,
+/// and silence the log.
+fn filter(text: &str) -> Result<String, String> {
+    if text.contains(['=', ',', '[']) {
+        EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    } else {
+        text.parse::<LevelFilter>().map_err(|error| error.to_string())?;
+    }
+    Ok(text.to_owned())
 }
 
 /// Where the manifests are, and which node is meant.

@@ -1,9 +1,10 @@
 //! EndpointSlices in the form that selection reads: small, and sorted.
 
 use super::ServiceId;
-use crate::model::{Conditions, Endpoint, EndpointSlice, Family, ObjectName, SlicePort};
+use crate::model::{Conditions, Endpoint, Family, ObjectName, SlicePort};
 use proxy_common::abi::Address;
 use smol_str::SmolStr;
+use std::sync::Arc;
 
 /// An EndpointSlice as the cluster keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,8 +15,8 @@ pub struct KnownSlice {
     pub service: ServiceId,
     /// `addressType`.
     pub family: Family,
-    /// Its ports.
-    pub ports: Vec<SlicePort>,
+    /// Its ports, shared by all slices that have the same.
+    pub ports: Arc<[SlicePort]>,
     /// Its endpoints, by address.
     pub endpoints: Vec<KnownEndpoint>,
 }
@@ -42,20 +43,14 @@ pub struct Hints {
     pub nodes: Vec<SmolStr>,
 }
 
-impl KnownSlice {
-    /// Keeps what a proxy on node `node` needs. Endpoints of the other family are left out.
-    pub(super) fn new(slice: EndpointSlice, service: ServiceId, node: &str) -> Self {
-        let family = slice.family;
-        let mut endpoints: Vec<_> = slice
-            .endpoints
-            .into_iter()
-            .filter(|endpoint| Family::of(&endpoint.address) == family)
-            .map(|endpoint| KnownEndpoint::new(endpoint, node))
-            .collect();
-        // Selection merges sorted runs; a slice without order changes nothing else.
-        endpoints.sort_by_key(|endpoint| endpoint.address);
-        Self { name: slice.name, service, family, ports: slice.ports, endpoints }
-    }
+/// What a proxy on node `node` needs of a slice's endpoints, by address, in the memory they came in.
+/// Endpoints of another family than the slice's are left out.
+pub(super) fn known_endpoints(endpoints: Vec<Endpoint>, family: Family, node: &str) -> Vec<KnownEndpoint> {
+    let of_family = endpoints.into_iter().filter(|endpoint| Family::of(&endpoint.address) == family);
+    let mut known: Vec<_> = of_family.map(|endpoint| KnownEndpoint::new(endpoint, node)).collect();
+    // Selection merges sorted runs; a slice without order changes nothing else.
+    known.sort_by_key(|endpoint| endpoint.address);
+    known
 }
 
 impl KnownEndpoint {

@@ -2,6 +2,8 @@
 //! services that changed. Events come in, dirty services go out; no rule of balancing lives here.
 
 mod endpoint;
+mod named_slab;
+mod port_lists;
 mod state;
 
 pub use endpoint::{Hints, KnownEndpoint, KnownSlice};

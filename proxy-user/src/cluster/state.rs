@@ -1,9 +1,13 @@
 //! Services, slices and this node; and which services changed since they were last taken.
 
-use super::KnownSlice;
+use super::{
+    KnownSlice,
+    endpoint::known_endpoints,
+    named_slab::{Named, NamedSlab},
+    port_lists::PortLists,
+};
 use crate::model::{EndpointSlice, Event, Node, ObjectName, Service};
-use ahash::AHashMap;
-use slab::Slab;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 use std::collections::VecDeque;
 
@@ -27,9 +31,27 @@ pub struct KnownService {
     /// The Service; absent while only slices are known.
     pub service: Option<Service>,
     /// Its slices, by place in the cluster's memory.
-    slices: Vec<u32>,
+    slices: SmallVec<[u32; 4]>,
     /// It stands in the queue.
     queued: bool,
+}
+
+impl KnownService {
+    fn new(name: ObjectName) -> Self {
+        Self { name, service: None, slices: SmallVec::new(), queued: false }
+    }
+}
+
+impl Named for KnownService {
+    fn name(&self) -> &ObjectName {
+        &self.name
+    }
+}
+
+impl Named for KnownSlice {
+    fn name(&self) -> &ObjectName {
+        &self.name
+    }
 }
 
 /// Everything that sources have reported, as far as this node needs it.
@@ -37,10 +59,9 @@ pub struct KnownService {
 pub struct Cluster {
     node_name: SmolStr,
     node: Option<Node>,
-    services: Slab<KnownService>,
-    service_by_name: AHashMap<ObjectName, ServiceId>,
-    slices: Slab<KnownSlice>,
-    slice_by_name: AHashMap<ObjectName, u32>,
+    services: NamedSlab<KnownService>,
+    slices: NamedSlab<KnownSlice>,
+    port_lists: PortLists,
     /// Services that changed, oldest change first. A service stands in it once, however often it
     /// changes while it waits.
     queue: VecDeque<ServiceId>,
@@ -52,10 +73,9 @@ impl Cluster {
         Self {
             node_name: node_name.into(),
             node: None,
-            services: Slab::new(),
-            service_by_name: AHashMap::new(),
-            slices: Slab::new(),
-            slice_by_name: AHashMap::new(),
+            services: NamedSlab::new(),
+            slices: NamedSlab::new(),
+            port_lists: PortLists::default(),
             queue: VecDeque::new(),
         }
     }
@@ -88,7 +108,7 @@ impl Cluster {
     /// Takes the service that has waited longest out of the queue.
     pub fn next_dirty(&mut self) -> Option<ServiceId> {
         let id = self.queue.pop_front()?;
-        self.services[id.index()].queued = false;
+        self.services[id.0].queued = false;
         Some(id)
     }
 
@@ -100,7 +120,7 @@ impl Cluster {
 
     /// Puts a service into the queue again.
     pub fn mark_dirty(&mut self, id: ServiceId) {
-        if let Some(service) = self.services.get_mut(id.index())
+        if let Some(service) = self.services.get_mut(id.0)
             && !std::mem::replace(&mut service.queued, true)
         {
             self.queue.push_back(id);
@@ -110,20 +130,19 @@ impl Cluster {
     /// A service.
     #[must_use]
     pub fn service(&self, id: ServiceId) -> Option<&KnownService> {
-        self.services.get(id.index())
+        self.services.get(id.0)
     }
 
     /// The slices of a service.
     pub fn slices(&self, service: &KnownService) -> impl Iterator<Item = &KnownSlice> + Clone {
-        service.slices.iter().filter_map(|place| self.slices.get(*place as usize))
+        service.slices.iter().filter_map(|place| self.slices.get(*place))
     }
 
     /// Drops a service of which nothing is known any more; false while something is.
     pub fn forget(&mut self, id: ServiceId) -> bool {
         let empty = self.service(id).is_some_and(|s| s.service.is_none() && s.slices.is_empty() && !s.queued);
         if empty {
-            let service = self.services.remove(id.index());
-            self.service_by_name.remove(&service.name);
+            self.services.remove(id.0);
         }
         empty
     }
@@ -134,17 +153,14 @@ impl Cluster {
         self.services.is_empty() && self.slices.is_empty()
     }
 
-    fn id_of(&mut self, name: ObjectName) -> ServiceId {
-        let services = &mut self.services;
-        *self.service_by_name.entry(name).or_insert_with_key(|name| {
-            let known = KnownService { name: name.clone(), service: None, slices: Vec::new(), queued: false };
-            ServiceId(services.insert(known) as u32)
-        })
+    fn id_of(&mut self, name: &ObjectName) -> ServiceId {
+        let place = self.services.find(name);
+        ServiceId(place.unwrap_or_else(|| self.services.insert(KnownService::new(name.clone()))))
     }
 
     fn apply_service(&mut self, service: Service) {
-        let id = self.id_of(service.name.clone());
-        let known = &mut self.services[id.index()];
+        let id = self.id_of(&service.name);
+        let known = &mut self.services[id.0];
         if known.service.as_ref() != Some(&service) {
             known.service = Some(service);
             self.mark_dirty(id);
@@ -152,46 +168,57 @@ impl Cluster {
     }
 
     fn delete_service(&mut self, name: &ObjectName) {
-        if let Some(id) = self.service_by_name.get(name).copied() {
-            self.services[id.index()].service = None;
-            self.mark_dirty(id);
+        if let Some(place) = self.services.find(name) {
+            self.services[place].service = None;
+            self.mark_dirty(ServiceId(place));
         }
     }
 
     fn apply_slice(&mut self, slice: EndpointSlice) {
-        let Some(place) = self.slice_by_name.get(&slice.name).copied() else {
+        let Some(place) = self.slices.find(&slice.name) else {
             return self.insert_slice(slice);
         };
-        let known = &mut self.slices[place as usize];
+        let known = &mut self.slices[place];
         let service = known.service;
-        let owner = &self.services[service.index()].name;
+        let owner = &self.services[service.0].name;
         if owner.namespace != slice.name.namespace || owner.name != slice.service {
             // The label names another service now.
             self.delete_slice(&slice.name);
             return self.insert_slice(slice);
         }
-        let slice = KnownSlice::new(slice, service, &self.node_name);
-        if *known != slice {
-            *known = slice;
-            self.mark_dirty(service);
+        let EndpointSlice { family, ports, endpoints, .. } = slice;
+        let mut endpoints = known_endpoints(endpoints, family, &self.node_name);
+        let same_ports = *known.ports == *ports;
+        if same_ports && known.family == family && known.endpoints == endpoints {
+            return;
         }
+        known.family = family;
+        known.endpoints.clear();
+        known.endpoints.reserve_exact(endpoints.len());
+        known.endpoints.append(&mut endpoints);
+        if !same_ports {
+            let ports = self.port_lists.share(ports);
+            self.port_lists.release(std::mem::replace(&mut known.ports, ports));
+        }
+        self.mark_dirty(service);
     }
 
     fn insert_slice(&mut self, slice: EndpointSlice) {
-        let owner = ObjectName { namespace: slice.name.namespace.clone(), name: slice.service.clone() };
-        let service = self.id_of(owner);
-        let slice = KnownSlice::new(slice, service, &self.node_name);
-        let name = slice.name.clone();
-        let place = self.slices.insert(slice) as u32;
-        self.slice_by_name.insert(name, place);
-        self.services[service.index()].slices.push(place);
+        let EndpointSlice { name, service, family, ports, endpoints } = slice;
+        let service = self.id_of(&ObjectName { namespace: name.namespace.clone(), name: service });
+        let mut endpoints = known_endpoints(endpoints, family, &self.node_name);
+        endpoints.shrink_to_fit();
+        let ports = self.port_lists.share(ports);
+        let place = self.slices.insert(KnownSlice { name, service, family, ports, endpoints });
+        self.services[service.0].slices.push(place);
         self.mark_dirty(service);
     }
 
     fn delete_slice(&mut self, name: &ObjectName) {
-        if let Some(place) = self.slice_by_name.remove(name) {
-            let slice = self.slices.remove(place as usize);
-            self.services[slice.service.index()].slices.retain(|other| *other != place);
+        if let Some(place) = self.slices.find(name) {
+            let slice = self.slices.remove(place);
+            self.services[slice.service.0].slices.retain(|other| *other != place);
+            self.port_lists.release(slice.ports);
             self.mark_dirty(slice.service);
         }
     }

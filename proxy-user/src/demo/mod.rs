@@ -38,10 +38,16 @@ use std::{
 /// As a shell has it of a program that ended by SIGINT: 128 + 2.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// No lab can be made on this machine, or not by this user.
+/// What the demo cannot be played with.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NoLab(String);
+pub enum Unfit {
+    /// No lab can be made on this machine, or not by this user.
+    #[error("{0}")]
+    Machine(String),
+    /// The manifests are not about the services that are shown.
+    #[error("the manifests have no {0}, which the demo shows: give it those of Shunt's examples/")]
+    Manifests(String),
+}
 
 /// Plays all acts on the manifests of `examples/`, or of the same services and pods, and removes
 /// everything it made, also when it fails, panics or is told to end.
@@ -51,7 +57,7 @@ pub struct NoLab(String);
 /// not start. A promise that was not kept is exit code 1, a signal exit code 130.
 pub fn demo(manifests: &Path) -> anyhow::Result<ExitCode> {
     stage::check(manifests)?;
-    lab::available().map_err(NoLab)?;
+    lab::available().map_err(Unfit::Machine)?;
     let mut report = Report::stdout();
     let interrupt = Interrupt::catch().context("waiting for signals")?;
     match play(manifests, &interrupt, &mut report) {

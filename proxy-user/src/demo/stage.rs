@@ -1,6 +1,7 @@
 //! Everything that the acts play on: the lab, its servers, the manifests and the agent.
 
 use super::{
+    Unfit,
     agent::Agent,
     interrupt::Interrupt,
     manifests::Manifests,
@@ -9,11 +10,13 @@ use super::{
     text, wait_until,
 };
 use crate::{
+    engine::Engine,
     kernel::{self, Kernel, PinnedMaps},
     lab::{Bpffs, Cgroup, Lab, LabError, Place, TcpServer, UdpServer},
     model::{Family, Protocol},
     source::manifests::ManifestSet,
     view::{PortView, decode},
+    writer::{Capacities, MemoryMaps},
 };
 use anyhow::Context as _;
 use std::{
@@ -79,10 +82,9 @@ impl Stage {
         let mut agent = Agent::start(copy.path(), cgroup.path(), &pins, log)?;
         let (maps, ports) = ready(&mut agent, &pins, interrupt)?;
         let endpoints: usize = ports.iter().map(|port| port.cluster.len()).sum();
-        let shown = manifests.display();
         report.note(
             format_args!(
-                "The agent follows a copy of {shown}: {} service ports, {endpoints} endpoints.",
+                "The agent follows a copy of the manifests: {} service ports, {endpoints} endpoints.",
                 ports.len()
             ),
             &text::time(start.elapsed()),
@@ -174,10 +176,14 @@ fn pod_name(index: usize) -> String {
 /// Checks what the user gave, before anything is made of it.
 ///
 /// # Errors
-/// Where the manifests cannot be found.
+/// Where the manifests cannot be found, or the agent would not program what the acts dial.
 pub fn check(manifests: &Path) -> anyhow::Result<()> {
-    ManifestSet::load([manifests])?;
-    Ok(())
+    let (_, changes) = ManifestSet::load([manifests])?;
+    let mut engine = Engine::new(NODE, MemoryMaps::new(&Capacities::default()))?;
+    changes.events.into_iter().for_each(|event| engine.apply(event));
+    engine.sync()?;
+    let missing = missing(&decode(engine.writer())?);
+    if missing.is_empty() { Ok(()) } else { Err(Unfit::Manifests(missing).into()) }
 }
 
 /// Waits until everything that the acts dial is programmed.
@@ -188,7 +194,6 @@ fn ready(
 ) -> anyhow::Result<(PinnedMaps, Vec<PortView>)> {
     let mut maps = None;
     let mut ports = Vec::new();
-    let mut missing = Vec::new();
     let is_ready = wait_until(READY, interrupt, || {
         agent.check()?;
         if maps.is_none() {
@@ -198,42 +203,30 @@ fn ready(
         if let Some(maps) = &maps {
             ports = decode(maps)?;
         }
-        missing = needed().into_iter().filter(|need| !need.is_met(&ports)).collect();
-        Ok(missing.is_empty())
+        Ok(missing(&ports).is_empty())
     })?;
     if let (true, Some(maps)) = (is_ready, maps) {
         return Ok((maps, ports));
     }
-    let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
-    anyhow::bail!(
-        "the agent has not programmed {} within {READY:?}; its log ends:\n{}",
-        missing.join(", "),
-        agent.log_end()
-    )
+    let (missing, log) = (missing(&ports), agent.log_end());
+    anyhow::bail!("the agent has not programmed {missing} within {READY:?}; its log ends:\n{log}")
 }
 
-/// What an act dials.
-struct Need(Named, Protocol, Family);
-
-fn needed() -> [Need; 5] {
-    [
-        Need(WEB, Protocol::Tcp, Family::V4),
-        Need(WEB, Protocol::Tcp, Family::V6),
-        Need(DNS, Protocol::Udp, Family::V4),
-        Need(DNS, Protocol::Udp, Family::V6),
-        Need(EMPTY, Protocol::Tcp, Family::V4),
-    ]
-}
-
-impl Need {
-    fn is_met(&self, ports: &[PortView]) -> bool {
-        let found = Target::find(ports, self.0, self.1, self.2, |ip| ip.to_string());
-        found.is_some_and(|target| self.0 == EMPTY || !target.backends.is_empty())
-    }
-}
-
-impl std::fmt::Display for Need {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.0, self.1, self.2)
-    }
+/// What the acts dial and is not there, for people; empty if it all is.
+fn missing(ports: &[PortView]) -> String {
+    let needs = [
+        (WEB, Protocol::Tcp, Family::V4),
+        (WEB, Protocol::Tcp, Family::V6),
+        (DNS, Protocol::Udp, Family::V4),
+        (DNS, Protocol::Udp, Family::V6),
+        (EMPTY, Protocol::Tcp, Family::V4),
+    ];
+    let is_met = |(service, protocol, family): (Named, Protocol, Family)| {
+        let found = Target::find(ports, service, protocol, family, |ip| ip.to_string());
+        found.is_some_and(|target| service == EMPTY || !target.backends.is_empty())
+    };
+    let missing = needs.into_iter().filter(|need| !is_met(*need));
+    let named =
+        missing.map(|(service, protocol, family)| format!("Service {service} ({protocol}, {family})"));
+    named.collect::<Vec<_>>().join(", ")
 }

@@ -8,10 +8,13 @@ use crate::{
     cluster::{Cluster, ServiceId},
     model::{Event, Family, PortId},
     select::{cluster_ip, select_endpoints, select_flags, select_frontends},
-    table::{Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage, node_text},
+    table::{
+        Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage, WhenFull, node_text,
+    },
     writer::{MapReader, WriteError, Writer},
 };
 use ahash::AHashMap;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 /// Services that one plan covers: bounds the memory of the first fill, and leaves batches of
@@ -25,17 +28,21 @@ pub struct Engine<W> {
     table: Table,
     writer: W,
     /// What is programmed of each service, by [`ServiceId::index`].
-    programmed: Vec<Vec<Programmed>>,
+    programmed: Vec<Handles>,
     /// Service ports found in the maps at start and not asked for yet.
     adopted: Adopted,
     /// The first complete list has been programmed.
     synced: bool,
+    /// What the maps say of this node may be out of date.
+    node_changed: bool,
     /// What was applied so far is known to be no complete list.
     held: bool,
     /// Services whose adopted ports were left as they are while held.
     deferred: Vec<ServiceId>,
     /// Services with a port that does not fit.
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
+    /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
+    kept: Vec<ServiceId>,
     /// Frontends were deleted since those services were last tried.
     made_room: bool,
     plan: Plan,
@@ -43,15 +50,8 @@ pub struct Engine<W> {
     frontends: Vec<Frontend>,
 }
 
-/// A service port that was asked for.
-#[derive(Debug)]
-struct Programmed {
-    id: PortId,
-    /// Absent while it does not fit.
-    handle: Option<PortHandle>,
-    /// Asked for by the present state of the Service.
-    wanted: bool,
-}
+/// The service ports of one Service.
+type Handles = SmallVec<[PortHandle; 4]>;
 
 impl<W: Writer + MapReader> Engine<W> {
     /// An engine for the node `node_name` over maps that may hold what a former agent programmed.
@@ -69,9 +69,11 @@ impl<W: Writer + MapReader> Engine<W> {
             programmed: Vec::new(),
             adopted,
             synced: false,
+            node_changed: true,
             held: false,
             deferred: Vec::new(),
             waiting: AHashMap::new(),
+            kept: Vec::new(),
             made_room: false,
             plan,
             members: Vec::new(),
@@ -89,6 +91,7 @@ impl<W: Writer + MapReader> Engine<W> {
 impl<W: Writer> Engine<W> {
     /// Takes a change in. It is programmed by the next [`Self::sync`].
     pub fn apply(&mut self, event: Event) {
+        self.node_changed |= matches!(event, Event::NodeApplied(_) | Event::NodeDeleted(_));
         self.cluster.apply(event);
     }
 
@@ -109,30 +112,21 @@ impl<W: Writer> Engine<W> {
     /// The first system call that failed. What was not carried out stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, WriteError> {
         let mut report = SyncReport::default();
-        let node = self.cluster.node();
-        let zone = node.and_then(|node| node.zone.as_deref());
-        self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
-        let outcome = self.program(&mut report);
-        // Remembered beyond a sync that fails after its deletes.
-        self.made_room |= report.deletes > 0;
-        outcome?;
+        if std::mem::take(&mut self.node_changed) {
+            let zone = self.cluster.node().and_then(|node| node.zone.as_deref());
+            self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
+        }
+        self.program(WhenFull::Keep, &mut report)?;
         // Entries that were freed are worth a grace period only to those who wait for room.
-        let freed = self.table.wants_grace();
-        if !self.waiting.is_empty() && (freed || self.made_room) {
-            if freed {
+        while let Some(retry) = self.next_retry() {
+            if self.table.wants_grace() {
                 wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, &mut report)?;
             }
-            let mut waiting: Vec<_> = self.waiting.keys().copied().collect();
-            waiting.sort_unstable();
-            waiting.into_iter().for_each(|id| self.cluster.mark_dirty(id));
-            let before = report.deletes;
-            let outcome = self.program(&mut report);
-            self.made_room = report.deletes > before;
-            outcome?;
-        } else {
             self.made_room = false;
+            retry.into_iter().for_each(|id| self.cluster.mark_dirty(id));
+            self.program(WhenFull::Reduce, &mut report)?;
         }
-        // What found room in the second pass was never worth a report.
+        // What found room after all was never worth a report.
         report.newly_unplaced.retain(|new| self.waiting.values().flatten().any(|u| u == new));
         Ok(report)
     }
@@ -190,11 +184,21 @@ impl<W: Writer> Engine<W> {
         &mut self.writer
     }
 
-    fn program(&mut self, report: &mut SyncReport) -> Result<(), WriteError> {
+    /// Services that wait for room and should be tried again now: all of them if room was made since,
+    /// else those that kept endpoints they should lose because the others did not fit beside them.
+    fn next_retry(&mut self) -> Option<Vec<ServiceId>> {
+        let kept = std::mem::take(&mut self.kept);
+        let room = self.made_room || self.table.wants_grace();
+        let mut retry = if room { self.waiting.keys().copied().collect() } else { kept };
+        retry.sort_unstable();
+        Some(retry).filter(|retry| !retry.is_empty())
+    }
+
+    fn program(&mut self, when_full: WhenFull, report: &mut SyncReport) -> Result<(), WriteError> {
         loop {
             for _ in 0..SERVICES_PER_PLAN {
                 let Some(id) = self.cluster.next_dirty() else { break };
-                self.plan_service(id, report);
+                self.plan_service(id, when_full, report);
                 report.services += 1;
             }
             if self.cluster.pending() == 0 && !self.held && !std::mem::replace(&mut self.synced, true) {
@@ -204,7 +208,10 @@ impl<W: Writer> Engine<W> {
                 self.table.drop_unclaimed();
             }
             self.table.settle(&mut self.plan);
-            execute(&mut self.plan, &mut self.table, &mut self.writer, report)?;
+            let before = report.deletes;
+            let outcome = execute(&mut self.plan, &mut self.table, &mut self.writer, report);
+            self.made_room |= report.deletes > before;
+            outcome?;
             if self.cluster.pending() == 0 {
                 return Ok(());
             }
@@ -212,28 +219,28 @@ impl<W: Writer> Engine<W> {
     }
 
     /// Plans what makes the maps true to one service.
-    fn plan_service(&mut self, id: ServiceId, report: &mut SyncReport) {
+    fn plan_service(&mut self, id: ServiceId, when_full: WhenFull, report: &mut SyncReport) {
         if self.programmed.len() <= id.index() {
-            self.programmed.resize_with(id.index() + 1, Vec::new);
+            self.programmed.resize_with(id.index() + 1, Handles::new);
         }
-        let mut programmed = std::mem::take(&mut self.programmed[id.index()]);
-        programmed.iter_mut().for_each(|port| port.wanted = false);
+        let before = std::mem::take(&mut self.programmed[id.index()]);
         let waited = if self.waiting.is_empty() { None } else { self.waiting.remove(&id) };
-        let unplaced = self.plan_ports(id, &mut programmed);
-        programmed.retain(|port| {
-            if let (false, Some(handle)) = (port.wanted, port.handle) {
-                self.table.remove(handle);
-            }
-            port.wanted
-        });
+        let (programmed, unplaced) = self.plan_ports(id, &before, when_full);
         let waited = waited.unwrap_or_default();
         let known = |port: &PortId| waited.iter().any(|w| w.port == *port);
         report.newly_unplaced.extend(unplaced.iter().filter(|u| !known(&u.port)).cloned());
         let placed = |w: &&Unplaced| {
-            programmed.iter().any(|p| p.id == w.port) && !unplaced.iter().any(|u| u.port == w.port)
+            programmed.iter().any(|handle| self.table.id(*handle) == Some(&w.port))
+                && !unplaced.iter().any(|u| u.port == w.port)
         };
         report.newly_placed.extend(waited.iter().filter(placed).map(|w| w.port.clone()));
+        for gone in before.into_iter().filter(|handle| !programmed.contains(handle)) {
+            self.table.remove(gone);
+        }
         if !unplaced.is_empty() {
+            if when_full == WhenFull::Keep {
+                self.kept.push(id);
+            }
             self.waiting.insert(id, unplaced);
         }
         if !programmed.is_empty() || !self.cluster.forget(id) {
@@ -241,48 +248,50 @@ impl<W: Writer> Engine<W> {
         }
     }
 
-    /// Upserts every service port that the service has by now; gives back what does not fit.
-    fn plan_ports(&mut self, id: ServiceId, programmed: &mut Vec<Programmed>) -> Vec<Unplaced> {
-        let mut unplaced = Vec::new();
-        let Some(known) = self.cluster.service(id) else { return unplaced };
-        let Some(service) = &known.service else { return unplaced };
+    /// Upserts every service port that the service has by now; gives back those that are
+    /// programmed, wholly or in part, and what does not fit.
+    fn plan_ports(
+        &mut self,
+        id: ServiceId,
+        before: &[PortHandle],
+        when_full: WhenFull,
+    ) -> (Handles, Vec<Unplaced>) {
+        let (mut programmed, mut unplaced) = (Handles::new(), Vec::new());
+        let known = self.cluster.service(id);
+        let Some((known, service)) = known.and_then(|known| Some((known, known.service.as_ref()?))) else {
+            return (programmed, unplaced);
+        };
         for family in Family::BOTH {
             let Some(address) = cluster_ip(service, family) else { continue };
             for port in &service.ports {
-                let same = |p: &Programmed| {
-                    p.id.family == family && p.id.protocol == port.protocol && p.id.port == port.name
-                };
+                let (name, protocol) = (service.name.clone(), port.protocol);
+                let port_id = PortId { service: name, port: port.name.clone(), protocol, family };
                 select_endpoints(port, family, self.cluster.slices(known), &mut self.members);
-                let place = if let Some(place) = programmed.iter().position(same) {
-                    place
-                } else {
-                    let (service, protocol) = (service.name.clone(), port.protocol);
-                    let port = PortId { service, port: port.name.clone(), protocol, family };
-                    if self.held && self.members.is_empty() && self.adopted.contains_key(&port) {
-                        self.deferred.push(id);
-                        continue;
-                    }
-                    let handle = self.adopted.remove(&port);
-                    programmed.push(Programmed { id: port, handle, wanted: false });
-                    programmed.len() - 1
-                };
-                let entry = &mut programmed[place];
-                entry.wanted = true;
+                if self.held && self.members.is_empty() && self.adopted.contains_key(&port_id) {
+                    self.deferred.push(id);
+                    continue;
+                }
+                let mut known_ports = before.iter().chain(&programmed).copied();
+                let handle = known_ports.find(|handle| self.table.id(*handle) == Some(&port_id));
+                let handle = handle.or_else(|| self.adopted.remove(&port_id));
                 select_frontends(port, address, &mut self.frontends);
                 let spec = PortSpec {
-                    id: &entry.id,
+                    id: &port_id,
                     created: service.created,
                     frontends: &self.frontends,
                     members: &self.members,
                     affinity_seconds: service.affinity_seconds.unwrap_or(0),
                     flags: select_flags(service, &self.members),
                 };
-                match self.table.upsert(entry.handle, &spec, &mut self.plan) {
-                    Ok(handle) => entry.handle = Some(handle),
-                    Err(full) => unplaced.push(Unplaced { port: entry.id.clone(), full }),
+                match self.table.upsert(handle, &spec, when_full, &mut self.plan) {
+                    Ok(handle) => programmed.push(handle),
+                    Err(full) => {
+                        programmed.extend(handle);
+                        unplaced.push(Unplaced { port: port_id, full });
+                    }
                 }
             }
         }
-        unplaced
+        (programmed, unplaced)
     }
 }

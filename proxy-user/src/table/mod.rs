@@ -27,5 +27,5 @@ pub use adopt::Adopted;
 pub(crate) use adopt::{node_text, parse_name, parse_node};
 pub use claims::Conflict;
 pub use plan::Plan;
-pub use spec::{Frontend, Full, Member, Membership, PortSpec};
+pub use spec::{Frontend, Full, Member, Membership, PortSpec, WhenFull};
 pub use state::{PortHandle, Table, Usage};

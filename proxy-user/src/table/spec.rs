@@ -79,3 +79,13 @@ pub struct Full {
     /// Its size in entries.
     pub capacity: u32,
 }
+
+/// What becomes of a known service port whose new endpoints do not fit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenFull {
+    /// It keeps all that it has, what it should lose included: clients of a service whose endpoints are
+    /// replaced are served while a grace period makes room.
+    Keep,
+    /// It loses the endpoints that it should lose and keeps the rest.
+    Reduce,
+}

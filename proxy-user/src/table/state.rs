@@ -8,7 +8,10 @@ use super::{
     port::Port,
     quarantine::Quarantine,
 };
-use crate::writer::{Capacities, Store};
+use crate::{
+    model::PortId,
+    writer::{Capacities, Store},
+};
 use proxy_common::abi::{BackendEntry, ServiceEntry};
 use smol_str::SmolStr;
 
@@ -97,6 +100,12 @@ impl Table {
             plan.stores.push(Store::Name { cell: NODE_CELLS.base, text: text.clone() });
             self.node = text;
         }
+    }
+
+    /// Identity of a service port; `None` once it is removed.
+    #[must_use]
+    pub fn id(&self, handle: PortHandle) -> Option<&PortId> {
+        self.ports.get(handle.0 as usize)?.as_ref().map(|port| &port.id)
     }
 
     /// Plans the removal of a service port. Its index and backends are freed once the kernel has

@@ -1,7 +1,7 @@
 //! Making a service port what its specification says, by the smallest difference.
 
 use super::{
-    Full, Membership, Plan, PortHandle, PortSpec, Table,
+    Full, Membership, Plan, PortHandle, PortSpec, Table, WhenFull,
     buddy::{Block, order_for},
     port::{Held, Port, Set, Which},
     sets::SetWriter,
@@ -21,9 +21,8 @@ impl Table {
     /// Plans the stores that make a service port what `spec` says: a new one without a handle, a
     /// known one with its handle. Frontends follow with [`Table::settle`].
     ///
-    /// A new service port that does not fit as a whole is left out as a whole. A known one loses
-    /// the endpoints that it should lose in any case, and keeps the rest of what it has if what
-    /// should be added does not fit.
+    /// A new service port that does not fit as a whole is left out as a whole. What becomes of a known
+    /// one whose new endpoints do not fit, `when_full` says.
     ///
     /// # Errors
     /// The map that is full. Plan it again once there is room.
@@ -31,6 +30,7 @@ impl Table {
         &mut self,
         handle: Option<PortHandle>,
         spec: &PortSpec<'_>,
+        when_full: WhenFull,
         plan: &mut Plan,
     ) -> Result<PortHandle, Full> {
         let handle = match handle {
@@ -40,7 +40,7 @@ impl Table {
         let index = handle.0;
         let full = Full { map: "SERVICES", capacity: self.stock.services.capacity() };
         let port = self.ports.get_mut(index as usize).and_then(Option::as_mut).ok_or(full)?;
-        let members = update_members(port, index, spec.members, &mut self.stock, plan);
+        let members = update_members(port, index, spec.members, when_full, &mut self.stock, plan);
         if (port.affinity_seconds, port.flags) != (spec.affinity_seconds, spec.flags) {
             (port.affinity_seconds, port.flags) = (spec.affinity_seconds, spec.flags);
             plan.stores.push(policy(index, port));
@@ -74,7 +74,9 @@ impl Table {
         let before = plan.stores.len();
         plan.stores.push(Store::Name { cell: name.base, text });
         plan.stores.push(policy(index, &port));
-        if let Err(full) = update_members(&mut port, index, spec.members, &mut self.stock, plan) {
+        if let Err(full) =
+            update_members(&mut port, index, spec.members, WhenFull::Reduce, &mut self.stock, plan)
+        {
             // Nothing of it was seen by any program: all of it is free at once.
             plan.stores.truncate(before);
             self.stock.names.release(name);
@@ -182,6 +184,7 @@ impl Change {
             let wants = if order.is_ge() { new.next() } else { None };
             match (had, wants) {
                 // What is known of an endpoint is part of its backend: another fact, another backend.
+                // Without room for that one, the old one goes on serving.
                 (Some(held), Some(member)) if held.member.flags == member.flags || !additions => {
                     change.keep(*held, member.sets, additions);
                 }
@@ -249,6 +252,7 @@ fn update_members(
     port: &mut Port,
     index: u32,
     wanted: &[Member],
+    when_full: WhenFull,
     stock: &mut Stock,
     plan: &mut Plan,
 ) -> Result<(), Full> {
@@ -267,8 +271,10 @@ fn update_members(
             Ok(())
         }
         Err(full) => {
-            let change = Change::between(&port.members, wanted, false);
-            carry_out(port, index, change, [None; 2], stock, plan);
+            if when_full == WhenFull::Reduce {
+                let change = Change::between(&port.members, wanted, false);
+                carry_out(port, index, change, [None; 2], stock, plan);
+            }
             Err(full)
         }
     }

@@ -5,39 +5,33 @@
 use proxy_common::abi::{
     Address, BackendEntry, BackendRef, FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, Scope,
 };
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use rustix::thread::{UnshareFlags, gettid};
-use shunt::kernel::{Kernel, Options, cgroup2_mount_point, remove};
+use rustix::thread::UnshareFlags;
+use shunt::kernel::{Kernel, Options, remove};
+use shunt::lab::{Bpffs, Cgroup, Namespace};
 use shunt::writer::{Capacities, FrontendKey};
-use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tempfile::TempDir;
 
 /// Tests count bpf(2) calls of the whole process, so they run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 pub struct Lab {
-    bpffs: TempDir,
-    cgroups: Vec<PathBuf>,
+    pub bpffs: Bpffs,
+    cgroups: Vec<Cgroup>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Lab {
-    /// `None`, with the reason printed, where SHUNT_SKIP_LAB is set.
+    /// `None`, with the reason printed, where no lab can be made.
     pub fn new() -> Option<Self> {
-        if std::env::var_os("SHUNT_SKIP_LAB").is_some() {
-            eprintln!("skipped: SHUNT_SKIP_LAB is set, and this test needs root, bpf(2) and cgroup v2");
+        if let Err(reason) = shunt::lab::available() {
+            assert!(std::env::var_os("SHUNT_REQUIRE_LAB").is_none(), "{reason}");
+            eprintln!("skipped: {reason}");
             return None;
         }
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let bpffs = TempDir::with_prefix("shunt-bpffs-").expect("temporary directory");
-        mount("bpf", bpffs.path(), "bpf", MountFlags::empty(), None).expect("mount a bpffs");
-        let mut lab = Self { bpffs, cgroups: Vec::new(), _alone: alone };
+        let mut lab = Self { bpffs: Bpffs::new().expect("a bpffs"), cgroups: Vec::new(), _alone: alone };
         lab.new_cgroup();
         Some(lab)
     }
@@ -47,19 +41,17 @@ impl Lab {
     }
 
     pub fn cgroup(&self) -> &Path {
-        self.cgroups.last().expect("a cgroup")
+        self.cgroups.last().expect("a cgroup").path()
     }
 
-    /// Another child cgroup, which [`Self::cgroup`] gives from now on. It is threaded, so that a
-    /// thread of the test can enter it alone.
+    /// Another child cgroup, which [`Self::cgroup`] gives from now on.
     pub fn new_cgroup(&mut self) {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let root = cgroup2_mount_point().expect("cgroup v2 is mounted");
-        let path = root.join(format!("shunt-test-{}-{number}", std::process::id()));
-        fs::create_dir(&path).expect("child cgroup");
-        self.cgroups.push(path);
-        fs::write(self.cgroup().join("cgroup.type"), "threaded").expect("threaded cgroup");
+        self.cgroups.push(Cgroup::new().expect("child cgroup"));
+    }
+
+    /// Removes the cgroup that [`Self::cgroup`] gives.
+    pub fn remove_cgroup(&mut self) {
+        self.cgroups.pop();
     }
 
     pub fn options(&self) -> Options {
@@ -77,61 +69,17 @@ impl Lab {
 
     /// Runs `work` on a thread in the cgroup and in a network namespace with nothing but loopback.
     pub fn on_island<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    isolate(UnshareFlags::NEWNET);
-                    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip");
-                    assert!(status.success());
-                    let _member = CgroupMember::enter(self.cgroup());
-                    work()
-                })
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        let island = Namespace::new("island").expect("a network namespace");
+        self.cgroups.last().expect("a cgroup").run_in(&island, work).expect("a thread on the island")
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         let removed = remove(&self.pin_path());
-        let unmounted = unmount(self.bpffs.path(), UnmountFlags::DETACH);
-        for cgroup in &self.cgroups {
-            remove_cgroup(cgroup);
-        }
         if !std::thread::panicking() {
             removed.expect("pins removed");
-            unmounted.expect("bpffs unmounted");
         }
-    }
-}
-
-/// A thread that has just ended may still be counted.
-pub fn remove_cgroup(path: &Path) {
-    for _ in 0..100 {
-        if fs::remove_dir(path).is_ok() || !path.exists() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    eprintln!("{} could not be removed", path.display());
-}
-
-/// This thread is in a cgroup until this is dropped, panics included.
-struct CgroupMember;
-
-impl CgroupMember {
-    fn enter(cgroup: &Path) -> Self {
-        fs::write(cgroup.join("cgroup.threads"), gettid().as_raw_nonzero().to_string())
-            .expect("enter cgroup");
-        Self
-    }
-}
-
-impl Drop for CgroupMember {
-    fn drop(&mut self) {
-        let threads = cgroup2_mount_point().expect("cgroup v2 is mounted").join("cgroup.threads");
-        let _ = fs::write(threads, gettid().as_raw_nonzero().to_string());
     }
 }
 

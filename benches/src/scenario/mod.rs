@@ -1,0 +1,10 @@
+//! What is measured against the real kernel maps. Each scenario is bounded in count, sends packets
+//! only between namespaces of its own, and leaves nothing behind.
+
+pub mod change;
+pub mod connect;
+pub mod fill;
+pub mod memory;
+mod scale;
+
+pub use scale::{ENDPOINTS, Scale};
