@@ -1,4 +1,5 @@
 //! Pinned maps with nonsense in them are adopted, shown and mended like any others.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod support;
 

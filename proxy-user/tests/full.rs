@@ -1,4 +1,5 @@
 //! Full maps: what did not fit is programmed once there is room, and nothing else is lost meanwhile.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! An agent that takes over while its source cannot read everything.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod support;
 

@@ -121,7 +121,7 @@ pub struct ManifestArgs {
     #[arg(long = "manifests", value_name = "PATH", num_args = 1.., required = true)]
     pub paths: Vec<PathBuf>,
     /// Name of this node, as endpoints name it.
-    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub node: String,
 }
 

@@ -45,3 +45,14 @@ fn init_logging(level: &str) {
         .with_target(false)
         .init();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_a_name_is_wrong_usage() {
+        let args = |node| args::Args::try_parse_from(["shunt", "plan", "--manifests", "x", "--node", node]);
+        assert!(args("n").is_ok() && args("").is_err());
+    }
+}

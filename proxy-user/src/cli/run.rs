@@ -25,12 +25,15 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         capacities: args.capacities.into(),
         ..options
     };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A signal during the start is heeded as soon as that is done.
+    let (mut term, mut int) = runtime.block_on(async {
+        anyhow::Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    })?;
     let (mut follower, first) = Follower::start(args.manifests.paths)?;
     let dataplane = Dataplane::open(args.manifests.node.as_str(), &options)?;
     let mut agent = Agent { dataplane, retry: RETRY_MIN };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut wait = agent.program(first, true);
         loop {
             let retry = async {

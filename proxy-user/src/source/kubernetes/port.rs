@@ -20,6 +20,12 @@ pub(super) fn out_of_range(value: i32) -> String {
     format!("{value} is not between 1 and 65535")
 }
 
+/// Whether a service port may have this name. The API server allows DNS labels only; what matters here
+/// is that it fits into NAMES and that a slash cannot stand in for that between two parts of a name.
+pub(super) fn is_name(name: &str) -> bool {
+    name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 /// The protocol by its API name; TCP where none is given. There is no default for an unknown name: a
 /// port that says QUIC must not take a TCP frontend away from another one.
 pub(super) fn protocol(name: Option<&str>) -> Result<Protocol, String> {

@@ -168,6 +168,11 @@ fn ports(spec: &api::ServiceSpec, programmed: bool, warnings: &mut Warnings) -> 
             None
         });
         let name = SmolStr::new(entry.name.as_deref().unwrap_or_default());
+        if !port::is_name(&name) {
+            let text = "is not a name of at most 63 letters, digits and '-', port ignored";
+            warnings.add(format!("spec.ports[{index}].name"), text);
+            continue;
+        }
         let converted = ServicePort { name, protocol, port: number, node_port };
         // Name and protocol are a service port's identity (A7); kube-proxy's map keeps the last one.
         match ports.iter_mut().find(|other| other.name == converted.name && other.protocol == protocol) {

@@ -211,7 +211,7 @@ fn ports_out_of_range_or_twice() {
         port,
         node_port,
     };
-    let table: [(Value, Vec<ServicePort>, &[&str]); 9] = [
+    let table: [(Value, Vec<ServicePort>, &[&str]); 12] = [
         (json!([{"port": 0}]), vec![], &["spec.ports[0].port"]),
         (
             json!([{"port": 65536}, {"name": "b", "port": 65535}]),
@@ -219,6 +219,9 @@ fn ports_out_of_range_or_twice() {
             &["spec.ports[0].port"],
         ),
         (json!([{"port": -80}]), vec![], &["spec.ports[0].port"]),
+        (json!([{"port": 80, "name": "a/b"}]), vec![], &["spec.ports[0].name"]),
+        (json!([{"port": 80, "name": "é"}]), vec![], &["spec.ports[0].name"]),
+        (json!([{"port": 80, "name": "x".repeat(64)}]), vec![], &["spec.ports[0].name"]),
         (json!([{"port": 80, "protocol": "tcp"}]), vec![], &["spec.ports[0].protocol"]),
         (json!([{"port": 80, "nodePort": 0}]), vec![port("", Protocol::Tcp, 80, None)], &[]),
         (
