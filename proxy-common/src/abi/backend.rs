@@ -1,6 +1,6 @@
 //! SLOTS and BACKENDS: an endpoint as the kernel holds it, and how it is remembered.
 
-use super::Address;
+use super::{Address, flags::flags};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A backend as a slot or a memory names it: its index and the generation it was seen in.
@@ -61,26 +61,9 @@ pub struct BackendEntry {
 const _: () = assert!(size_of::<BackendRef>() == 8);
 const _: () = assert!(size_of::<BackendEntry>() == 32);
 
-/// Facts about a backend, as bits.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Debug,
-    Default,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-)]
-#[repr(transparent)]
-pub struct BackendFlags(pub u16);
-
-impl BackendFlags {
+flags! {
+    /// Facts about a backend, as bits.
+    pub struct BackendFlags(u16);
     /// The endpoint runs on this node.
-    pub const LOCAL: Self = Self(1);
+    LOCAL = 1;
 }

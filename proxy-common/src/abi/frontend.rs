@@ -1,5 +1,6 @@
 //! FRONTENDS4 and FRONTENDS6: the address, port and protocol that a client dials.
 
+use super::flags::flags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Which destination addresses a frontend key stands for.
@@ -56,10 +57,12 @@ pub struct FrontendKey6 {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct FrontendValue {
+    /// The kind in the lowest 8 bits, bits of the key above. It stands first: should the kernel copy
+    /// the value in parts, a reader meets the new check with the old index and looks again, never the
+    /// other way round.
+    kind_and_check: u32,
     /// Index into SERVICES; meaningless with [`FrontendFlags::ADDRESS_ONLY`].
     pub service: u32,
-    /// The kind in the lowest 8 bits, bits of the key above.
-    kind_and_check: u32,
 }
 
 impl FrontendValue {
@@ -116,43 +119,19 @@ impl FrontendKey6 {
     }
 }
 
-/// What kind of frontend a [`FrontendValue`] stands for: exactly one bit is set.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Debug,
-    Default,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-)]
-#[repr(transparent)]
-pub struct FrontendFlags(pub u8);
-
-impl FrontendFlags {
+flags! {
+    /// What kind of frontend a [`FrontendValue`] stands for: exactly one bit is set.
+    pub struct FrontendFlags(u8);
     /// `spec.clusterIPs`.
-    pub const CLUSTER_IP: Self = Self(1);
+    CLUSTER_IP = 1;
     /// `spec.ports[].nodePort`.
-    pub const NODE_PORT: Self = Self(1 << 1);
+    NODE_PORT = 1 << 1;
     /// `spec.externalIPs`.
-    pub const EXTERNAL_IP: Self = Self(1 << 2);
+    EXTERNAL_IP = 1 << 2;
     /// `status.loadBalancer.ingress[].ip`.
-    pub const LOAD_BALANCER: Self = Self(1 << 3);
+    LOAD_BALANCER = 1 << 3;
     /// The address is a ClusterIP, and what no service port of it serves is refused.
-    pub const ADDRESS_ONLY: Self = Self(1 << 4);
-
-    /// True if every bit of `other` is set here.
-    #[inline(always)]
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
+    ADDRESS_ONLY = 1 << 4;
 }
 
 const _: () = assert!(size_of::<FrontendKey4>() == 8);

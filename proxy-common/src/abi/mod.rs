@@ -16,6 +16,7 @@
 mod address;
 mod backend;
 mod counter;
+mod flags;
 mod frontend;
 mod service;
 mod socket;

@@ -1,5 +1,6 @@
 //! SERVICES: the endpoint sets and policies of one service port and family.
 
+use super::flags::flags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A range of SLOTS, published by one 64-bit store, so that a reader sees the old set or the new
@@ -60,51 +61,13 @@ pub struct ServiceEntry {
 
 const _: () = assert!(size_of::<ServiceEntry>() == 32);
 
-/// Policies of a service port, as bits.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Debug,
-    Default,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-)]
-#[repr(transparent)]
-pub struct ServiceFlags(pub u32);
-
-impl ServiceFlags {
+flags! {
+    /// Policies of a service port, as bits.
+    pub struct ServiceFlags(u32);
     /// `internalTrafficPolicy: Local`.
-    pub const INTERNAL_LOCAL: Self = Self(1);
+    INTERNAL_LOCAL = 1;
     /// `externalTrafficPolicy: Local`.
-    pub const EXTERNAL_LOCAL: Self = Self(1 << 1);
+    EXTERNAL_LOCAL = 1 << 1;
     /// A usable endpoint exists somewhere in the cluster: an empty set means drop, not reject.
-    pub const ANY_USABLE: Self = Self(1 << 2);
-
-    /// True if every bit of `other` is set here.
-    #[inline(always)]
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-impl core::ops::BitOr for ServiceFlags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl core::ops::BitOrAssign for ServiceFlags {
-    fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
+    ANY_USABLE = 1 << 2;
 }

@@ -11,7 +11,7 @@ use aya_obj::generated::bpf_attach_type::{self, *};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Name of a program: in the object, of its link's pin and in the kernel.
 pub type ProgramName = &'static str;
@@ -66,6 +66,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, links: &Path, cgroup: &Cgroup) -> Result<A
     for (name, attach_type) in PROGRAMS {
         let program = ebpf.program_mut(name).ok_or(KernelError::Object { object: name })?;
         let pin = links.join(name);
+        discard(&unfinished(&pin, name))?;
         match reuse(program, name, attach_type, &pin, cgroup)? {
             Some(Reused::Unchanged) => done.unchanged += 1,
             Some(Reused::Replaced) => done.replaced += 1,
@@ -122,16 +123,22 @@ fn reuse(
 fn create(program: &mut Program, name: ProgramName, pin: &Path, cgroup: &Cgroup) -> Result<(), KernelError> {
     let link =
         new_link(program, cgroup).map_err(|source| KernelError::program(name, "BPF_LINK_CREATE", source))?;
-    // bpffs reserves names with a dot.
-    let fresh = pin.with_file_name(format!("{name}_new"));
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(KernelError::path(fresh, "unlink", error));
-        }
-        _ => {}
-    }
+    let fresh = unfinished(pin, name);
     link.pin(&fresh).map_err(|error| KernelError::path(&fresh, "BPF_OBJ_PIN", pin_error(error)))?;
     fs::rename(&fresh, pin).map_err(|source| KernelError::path(fresh, "rename", source))
+}
+
+/// Where a link is pinned until it takes its place; bpffs reserves names with a dot.
+fn unfinished(pin: &Path, name: ProgramName) -> PathBuf {
+    pin.with_file_name(format!("{name}_new"))
+}
+
+/// Detaches what an agent left that was killed between attaching and renaming.
+fn discard(fresh: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(fresh) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(KernelError::path(fresh, "unlink", error)),
+        _ => Ok(()),
+    }
 }
 
 fn new_link(program: &mut Program, cgroup: &Cgroup) -> Result<FdLink, ProgramError> {

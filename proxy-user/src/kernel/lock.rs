@@ -3,6 +3,7 @@
 use super::error::KernelError;
 use rustix::fs::{FlockOperation, flock, major, minor};
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -29,13 +30,21 @@ impl PinLock {
     pub fn acquire(pin_path: &Path) -> Result<Self, KernelError> {
         let dir = File::open(pin_path).map_err(|source| KernelError::path(pin_path, "open", source))?;
         match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _dir: dir }),
+            // Whoever held it before may have removed the directory: a lock on that holds nobody off.
+            Ok(()) if is_at(&dir, pin_path) => Ok(Self { _dir: dir }),
+            Ok(()) => Err(KernelError::path(pin_path, "flock", ErrorKind::NotFound)),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 Err(KernelError::Locked { path: pin_path.to_owned(), holder: holder(&dir) })
             }
             Err(source) => Err(KernelError::path(pin_path, "flock", source)),
         }
     }
+}
+
+/// Whether a directory still lies at its path.
+fn is_at(dir: &File, path: &Path) -> bool {
+    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((dir.metadata(), fs::metadata(path)), (Ok(ours), Ok(there)) if identity(&ours) == identity(&there))
 }
 
 /// The process that /proc/locks names for the directory's inode.
@@ -75,6 +84,17 @@ mod tests {
         assert_eq!(holder_pid(locks, rustix::fs::makedev(0xfd, 1), 55), None);
         let outside = "3: FLOCK  ADVISORY  WRITE 0 00:2a:55 0 EOF\n";
         assert_eq!(holder_pid(outside, rustix::fs::makedev(0, 0x2a), 55), None);
+    }
+
+    #[test]
+    fn a_lock_on_a_directory_that_was_replaced_is_none() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("shunt");
+        fs::create_dir(&path).unwrap();
+        let old = File::open(&path).unwrap();
+        assert!(is_at(&old, &path));
+        fs::remove_dir(&path).unwrap();
+        assert!(!is_at(&old, &path));
     }
 
     #[test]
