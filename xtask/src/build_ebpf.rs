@@ -18,6 +18,9 @@ use std::{
 
 const NO_TOOLCHAIN: u8 = 3;
 
+/// What stands in the mangled name of every function of proxy-common.
+const MANGLED: &[u8] = b"12proxy_common";
+
 /// Options of `build-ebpf`.
 #[derive(Args)]
 pub struct Options {
@@ -147,5 +150,13 @@ fn build(toolchain: &Toolchain, checkout: &Path, log: bool) -> Result<Vec<u8>> {
     let stripped = target.join("shunt.bpf.o");
     // -g takes DWARF away and leaves .BTF and .BTF.ext.
     command::run(toolchain.strip().arg("-g").arg("-o").arg(&stripped).arg(&linked))?;
-    fs::read(&stripped).with_context(|| format!("read({})", stripped.display()))
+    let built = fs::read(&stripped).with_context(|| format!("read({})", stripped.display()))?;
+    // The linker takes what is not exported for local functions, and keeps their names.
+    if built.windows(MANGLED.len()).any(|name| name == MANGLED) {
+        bail!(
+            "a function of proxy-common was not inlined: its mangled name holds a hash of the checkout's path, \
+             so another checkout builds other bytes; mark it (and closures in it) #[inline(always)]"
+        );
+    }
+    Ok(built)
 }

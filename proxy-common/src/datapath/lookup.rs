@@ -2,8 +2,8 @@
 
 use super::Tables;
 use crate::abi::{
-    BackendEntry, BackendRef, FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, Scope, ServiceFlags,
-    SocketPeer,
+    Address, BackendEntry, BackendRef, FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, Scope,
+    ServiceFlags, SocketPeer,
 };
 
 /// What an address, port and protocol is to the node.
@@ -32,22 +32,39 @@ pub enum Refusal {
 /// serves other ports (refused, as kube-proxy's nftables mode does) from a foreign address.
 #[inline(always)]
 pub fn find_frontend<T: Tables>(tables: &T, peer: &SocketPeer, protocol: u8) -> Lookup {
-    let get = |port, protocol, scope: Scope| {
-        let scope = scope as u8;
-        if let Some(address) = peer.address.v4_word() {
-            let key = FrontendKey4 { address, port, protocol, scope };
-            twice(key.check(), || tables.frontend4(&key))
-        } else {
-            let key = FrontendKey6 { address: peer.address.words, port, protocol, scope };
-            twice(key.check(), || tables.frontend6(&key))
-        }
-    };
-    if let Some(frontend) = get(peer.port, protocol, Scope::Exact) {
+    if let Some(frontend) = look_up(tables, peer.address, peer.port, protocol, Scope::Exact) {
         return Lookup::Frontend(frontend);
     }
-    match get(0, 0, Scope::Address) {
+    match look_up(tables, peer.address, 0, 0, Scope::Address) {
         Some(value) if value.kind().contains(FrontendFlags::ADDRESS_ONLY) => Lookup::UnknownPort,
         _ => Lookup::NotAService,
+    }
+}
+
+/// Looks up one key in the map of the address's family.
+#[inline(always)]
+fn look_up<T: Tables>(
+    tables: &T,
+    address: Address,
+    port: u16,
+    protocol: u8,
+    scope: Scope,
+) -> Option<FrontendValue> {
+    let scope = scope as u8;
+    if let Some(address) = address.v4_word() {
+        let key = FrontendKey4 { address, port, protocol, scope };
+        twice(
+            key.check(),
+            #[inline(always)]
+            || tables.frontend4(&key),
+        )
+    } else {
+        let key = FrontendKey6 { address: address.words, port, protocol, scope };
+        twice(
+            key.check(),
+            #[inline(always)]
+            || tables.frontend6(&key),
+        )
     }
 }
 

@@ -1,0 +1,15 @@
+//! bpf(2) calls that aya 0.14 lacks, as safe functions over checked file descriptors.
+//!
+//! Every call made here is counted ([`calls`]), so that tests can assert what a change costs.
+
+#![allow(unsafe_code, reason = "the kernel is given addresses")]
+
+mod call;
+mod link;
+mod map;
+mod probe;
+
+pub use call::calls;
+pub use link::{CgroupLink, LinkFd, effective_programs};
+pub use map::{Access, MapFd, Partial, swap_inner};
+pub use probe::probe_set_retval;
