@@ -86,7 +86,7 @@ impl Agent {
                         stores,
                         frontends,
                         ?took,
-                        "ready: this node's connections to Services are balanced"
+                        "ready: connections to Services are balanced"
                     );
                 } else {
                     tracing::info!(events, services, stores, frontends, ?took, "applied changes");
