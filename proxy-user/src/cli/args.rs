@@ -8,7 +8,12 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 /// A kube-proxy replacement: eBPF balances Service connections in constant time, and one endpoint
 /// change costs a few memory stores.
 #[derive(Debug, Parser)]
-#[command(name = "shunt", version, propagate_version = true, after_help = "Example:\n  sudo shunt demo --manifests examples/")]
+#[command(
+    name = "shunt",
+    version,
+    propagate_version = true,
+    after_help = "Example:\n  sudo shunt demo --manifests examples/"
+)]
 pub struct Args {
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, global = true, default_value = "info", value_name = "LEVEL", value_parser = filter)]
