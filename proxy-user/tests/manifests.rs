@@ -329,17 +329,23 @@ mod again {
     }
 
     #[test]
-    fn a_path_that_goes_away_and_comes_back() {
+    fn a_directory_that_goes_away_takes_nothing_along() {
         let mut edited = Edited::new(&service("web", "10.0.0.1"));
         let here = edited.directory.path().to_owned();
         let away = here.with_extension("away");
         fs::rename(&here, &away).unwrap();
         let changes = edited.set.reload();
         fs::rename(&away, &here).unwrap();
-        assert_eq!(changes.events, [Event::ServiceDeleted(ObjectName::new("default", "web"))]);
-        let gone = format!("{}: does not exist any more, its objects are deleted", here.display());
-        assert_eq!(changes.problems[0].to_string(), gone);
-        assert_eq!(edited.set.reload().events.len(), 1);
+        assert_eq!(changes.events, []);
+        assert_eq!(changes.complete, Some(false));
+        let lost = format!("{}: stat: ", here.display());
+        let problem = changes.problems[0].to_string();
+        assert!(
+            problem.starts_with(&lost) && problem.ends_with("; its objects stay as they were"),
+            "{problem}"
+        );
+        let back = edited.set.reload();
+        assert_eq!((back.events, back.complete), (Vec::new(), Some(true)));
     }
 }
 

@@ -8,7 +8,12 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 /// A kube-proxy replacement: eBPF balances Service connections in constant time, and one endpoint
 /// change costs a few memory stores.
 #[derive(Debug, Parser)]
-#[command(name = "shunt", version, propagate_version = true, after_help = "Example:\n  sudo shunt demo")]
+#[command(
+    name = "shunt",
+    version,
+    propagate_version = true,
+    after_help = "Example:\n  sudo shunt demo --manifests examples/"
+)]
 pub struct Args {
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, global = true, default_value = "info", value_name = "LEVEL", value_parser = filter)]
@@ -23,7 +28,7 @@ pub struct Args {
 pub enum Command {
     /// Follow manifests and keep this node's maps true to them.
     ///
-    /// Stays up until SIGTERM or SIGINT. Ending it leaves the dataplane working, as kube-proxy
+    /// Stays up until SIGTERM, SIGINT or SIGHUP. Ending it leaves the dataplane working, as kube-proxy
     /// leaves its rules; the next run takes over what is pinned and writes only what differs.
     #[command(after_help = "Example:\n  shunt run --manifests /etc/shunt/ --node $(hostname)")]
     Run(RunArgs),
@@ -120,7 +125,7 @@ pub struct ManifestArgs {
     /// Files or directories of YAML or JSON manifests (Service, EndpointSlice, Node, List).
     #[arg(long = "manifests", value_name = "PATH", num_args = 1.., required = true)]
     pub paths: Vec<PathBuf>,
-    /// Name of this node, as endpoints name it.
+    /// Name of this node: `nodeName` of its endpoints, `metadata.name` of its Node.
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub node: String,
 }

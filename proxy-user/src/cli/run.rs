@@ -16,7 +16,10 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait before a failed sync is tried again.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// Follows the manifests until SIGTERM or SIGINT.
+/// After so long without a change, what was freed is given back: at leisure, before anybody needs it.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Follows the manifests until SIGTERM, SIGINT or SIGHUP.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let options = Options::default();
     let options = Options {
@@ -27,26 +30,29 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A signal during the start is heeded as soon as that is done.
-    let (mut term, mut int) = runtime.block_on(async {
-        anyhow::Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    let (mut term, mut int, mut hup) = runtime.block_on(async {
+        let [term, int, hup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        anyhow::Ok((signal(term)?, signal(int)?, signal(hup)?))
     })?;
     let (mut follower, first) = Follower::start(args.manifests.paths)?;
     let dataplane = Dataplane::open(args.manifests.node.as_str(), &options)?;
     let mut agent = Agent { dataplane, retry: RETRY_MIN };
     runtime.block_on(async {
-        let mut wait = agent.program(first, true);
+        let mut next = agent.program(first, true);
         loop {
-            let retry = async {
-                match wait {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => std::future::pending().await,
+            let pause = async {
+                match next {
+                    Next::Retry(wait) => tokio::time::sleep(wait).await,
+                    Next::Settle => tokio::time::sleep(IDLE).await,
+                    Next::Nothing => std::future::pending().await,
                 }
             };
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                changes = follower.next() => wait = agent.program(changes, false),
-                () = retry => wait = agent.program(Changes::default(), false),
+                _ = hup.recv() => break,
+                changes = follower.next() => next = agent.program(changes, false),
+                () = pause => next = agent.after_pause(&next),
             }
         }
         tracing::info!("ended; the dataplane goes on with what it has");
@@ -60,9 +66,31 @@ struct Agent {
     retry: Duration,
 }
 
+/// What the agent does if no change comes first.
+enum Next {
+    /// The kernel refused something: try again after this long.
+    Retry(Duration),
+    /// Give back what was freed, once nothing changes for a while.
+    Settle,
+    /// Wait for a change.
+    Nothing,
+}
+
 impl Agent {
-    /// Applies changes; returns how long to wait before another try, if the kernel refused some.
-    fn program(&mut self, changes: Changes, first: bool) -> Option<Duration> {
+    fn after_pause(&mut self, next: &Next) -> Next {
+        match next {
+            Next::Retry(_) => self.program(Changes::default(), false),
+            Next::Settle | Next::Nothing => {
+                if let Err(error) = self.dataplane.settle() {
+                    tracing::warn!("{error}; what was freed waits until somebody needs the room");
+                }
+                Next::Nothing
+            }
+        }
+    }
+
+    /// Applies changes.
+    fn program(&mut self, changes: Changes, first: bool) -> Next {
         let start = Instant::now();
         problems::log_problems(&changes.problems);
         if let Some(complete) = changes.complete {
@@ -89,18 +117,18 @@ impl Agent {
                         stores,
                         frontends,
                         ?took,
-                        "ready: this node's connections to Services are balanced"
+                        "ready: connections to Services are balanced"
                     );
-                } else {
+                } else if events + services + stores + frontends > 0 {
                     tracing::info!(events, services, stores, frontends, ?took, "applied changes");
                 }
-                None
+                Next::Settle
             }
             Err(error) => {
                 let wait = self.retry;
                 self.retry = (wait * 2).min(RETRY_MAX);
                 tracing::error!("{error}; what is programmed stays, and the rest is tried again in {wait:?}");
-                Some(wait)
+                Next::Retry(wait)
             }
         }
     }

@@ -81,6 +81,15 @@ impl Dataplane {
         Ok(self.engine.sync()?)
     }
 
+    /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does
+    /// so itself when room runs out; at leisure it costs nobody.
+    ///
+    /// # Errors
+    /// Where the grace period cannot be waited for.
+    pub fn settle(&mut self) -> Result<(), DataplaneError> {
+        Ok(self.engine.settle()?)
+    }
+
     /// True if [`Self::sync`] has something to do.
     #[must_use]
     pub fn is_pending(&self) -> bool {

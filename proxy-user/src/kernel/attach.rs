@@ -63,6 +63,7 @@ pub struct Attachment {
 /// Of the step that failed; what was attached before stays so, and the call may be repeated.
 pub(super) fn attach(ebpf: &mut Ebpf, links: &Path, cgroup: &Cgroup) -> Result<Attached, KernelError> {
     let mut done = Attached::default();
+    let mut moved = false;
     for (name, attach_type) in PROGRAMS {
         let program = ebpf.program_mut(name).ok_or(KernelError::Object { object: name })?;
         let pin = links.join(name);
@@ -71,12 +72,24 @@ pub(super) fn attach(ebpf: &mut Ebpf, links: &Path, cgroup: &Cgroup) -> Result<A
             Some(Reused::Unchanged) => done.unchanged += 1,
             Some(Reused::Replaced) => done.replaced += 1,
             None => {
+                moved |= is_elsewhere(&pin, cgroup);
                 create(program, name, &pin, cgroup)?;
                 done.created += 1;
             }
         }
     }
+    if moved {
+        tracing::warn!(
+            "the programs served another cgroup before; they serve the one asked for now, and not that"
+        );
+    }
     Ok(done)
+}
+
+/// Whether the link at `pin` is attached to another cgroup, which is still there.
+fn is_elsewhere(pin: &Path, cgroup: &Cgroup) -> bool {
+    let info = LinkFd::open(pin).and_then(|link| link.info());
+    matches!(info, Ok(Some(info)) if info.cgroup_id != 0 && info.cgroup_id != cgroup.id())
 }
 
 enum Reused {

@@ -95,9 +95,13 @@ impl ManifestSet {
             let text = "no *.yaml, *.yml or *.json in this directory";
             standing.insert(Place::file(path.as_path()).problem(Severity::Warning, text));
         }
+        // A file that is deleted takes its objects along. A directory that is gone is a lost source (an
+        // unmounted volume, a checkout that is being swapped) and no order to remove every Service.
+        let deleted = |failed: &Failed| failed.is_gone() && before.contains_key(failed.path.as_path());
+        let (deleted, lost): (Vec<_>, Vec<_>) = listing.failed.iter().partition(|failed| deleted(failed));
         for failed in &listing.failed {
             let place = Place::file(failed.path.as_path());
-            standing.insert(if failed.is_gone() {
+            standing.insert(if deleted.iter().any(|gone| gone.path == failed.path) {
                 place.problem(Severity::Warning, "does not exist any more, its objects are deleted")
             } else {
                 let text = format!("{}: {}; its objects stay as they were", failed.call, failed.source);
@@ -112,7 +116,7 @@ impl ManifestSet {
                 self.files.push(file);
             }
         }
-        for failed in listing.failed.iter().filter(|failed| !failed.is_gone()) {
+        for failed in &lost {
             let under = |path: &Path| path == failed.path || path.parent() == Some(&failed.path);
             let mut kept: Vec<File> =
                 before.extract_if(|path, _| under(path)).map(|(_, file)| file).collect();
@@ -120,7 +124,7 @@ impl ManifestSet {
             self.files.extend(kept);
         }
 
-        let complete = listing.failed.iter().all(Failed::is_gone) && !self.files.iter().any(File::is_broken);
+        let complete = lost.is_empty() && !self.files.iter().any(File::is_broken);
         if self.complete.replace(complete) != Some(complete) {
             changes.complete = Some(complete);
         }
