@@ -5,43 +5,19 @@ mod support;
 
 use shunt::{
     engine::Engine,
-    model::{Endpoint, EndpointSlice, Event, Family, ObjectName, Protocol, Service, ServicePort, SlicePort},
-    writer::{Capacities, FaultyWriter, MemoryMaps},
+    model::Family,
+    writer::{Capacities, FaultyWriter, MapReader, MemoryMaps},
 };
 use std::{
     cell::RefCell,
     net::{IpAddr, SocketAddr},
     rc::Rc,
 };
-use support::{NODE, cluster_ip, offered, pod_ip};
-
-const ROOMY: Capacities =
-    Capacities { frontends: 64, services: 16, slots: 256, backends: 64, name_cells: 512, sockets: 16 };
-
-fn service(number: u8, family: Family, port: u16) -> Event {
-    let name = ObjectName::new("default", format!("svc-{number}"));
-    let mut service = Service::cluster_ip(name, vec![cluster_ip(number, family)]);
-    service.ports = vec![ServicePort { name: "http".into(), protocol: Protocol::Tcp, port, node_port: None }];
-    Event::ServiceApplied(service)
-}
-
-fn slice(number: u8, pods: &[(u8, bool)]) -> Event {
-    let endpoint = |(pod, local): &(u8, bool)| Endpoint {
-        node: local.then(|| NODE.into()),
-        ..Endpoint::ready(pod_ip(*pod, Family::V4))
-    };
-    Event::SliceApplied(EndpointSlice {
-        name: ObjectName::new("default", format!("slice-{number}")),
-        service: format!("svc-{number}").into(),
-        family: Family::V4,
-        ports: vec![SlicePort { name: "http".into(), protocol: Protocol::Tcp, port: 8080 }],
-        endpoints: pods.iter().map(endpoint).collect(),
-    })
-}
-
-fn address(number: u8, family: Family, port: u16) -> (SocketAddr, Protocol) {
-    (SocketAddr::new(cluster_ip(number, family), port), Protocol::Tcp)
-}
+use support::{
+    NODE, Recorder, offered,
+    plain::{ROOMY, address, service, slice},
+    pod_ip,
+};
 
 #[test]
 fn what_waits_for_room_is_tried_again_after_a_sync_that_made_room_and_then_failed() {
@@ -83,4 +59,26 @@ fn an_endpoint_stays_while_there_is_no_room_for_what_changed_about_it() {
     let pods: Vec<IpAddr> =
         offered(engine.writer())[&address(0, Family::V4, 80)].iter().map(SocketAddr::ip).collect();
     assert_eq!(pods, [pod_ip(1, Family::V4), pod_ip(2, Family::V4)]);
+}
+
+#[test]
+fn endpoints_that_are_replaced_serve_until_there_is_room_for_the_new_ones() {
+    let recorder = Recorder::new(&Capacities { backends: 4, ..ROOMY });
+    let history = recorder.history();
+    let mut engine = Engine::new(NODE, recorder).unwrap();
+    engine.apply(service(0, Family::V4, 80));
+    engine.apply(slice(0, &[(1, false), (2, false)]));
+    engine.sync().unwrap();
+    let index = engine.writer().frontends().unwrap()[0].1.service;
+    // The second replacement finds two backends in use and two waiting for a grace period.
+    for pods in [[3, 4], [5, 6]] {
+        engine.apply(slice(0, &pods.map(|pod| (pod, false))));
+        let report = engine.sync().unwrap();
+        assert!(engine.unplaced().is_empty());
+        assert_eq!(report.grace_periods, usize::from(pods == [5, 6]));
+        let sets: Vec<_> = history.borrow().iter().map(|maps| maps.service(index).unwrap().cluster).collect();
+        assert!(sets.iter().skip_while(|set| set.count() == 0).all(|set| set.count() > 0), "{sets:?}");
+    }
+    let served = offered(engine.writer()).remove(&address(0, Family::V4, 80)).unwrap();
+    assert_eq!(served, [5, 6].map(|pod| SocketAddr::new(pod_ip(pod, Family::V4), 8080)).into());
 }

@@ -2,6 +2,7 @@
 //! model of what a node should offer, written without looking at the engine.
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
+pub mod plain;
 mod recorder;
 
 use proptest::prelude::*;
