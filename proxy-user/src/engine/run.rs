@@ -139,6 +139,8 @@ impl<W: Writer> Engine<W> {
         if self.table.wants_grace() {
             let mut report = SyncReport::default();
             wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, &mut report)?;
+            // Whoever waits for room is tried by the next sync.
+            self.made_room = true;
         }
         Ok(())
     }
