@@ -86,7 +86,8 @@ impl Tables for StraddlingReader<'_> {
 }
 
 /// What a client may meet while one moment gives way to the next: an endpoint, of either moment, of
-/// a service port that has the address at either moment.
+/// a service port that claims the address at either moment. (Where the rightful owner has to wait for room,
+/// another claimant has the address until then.)
 #[derive(Default)]
 struct Allowed {
     endpoints: BTreeSet<SocketAddr>,
@@ -97,9 +98,9 @@ struct Allowed {
 
 fn allowed(moments: &[Moment], address: &(SocketAddr, Protocol)) -> Allowed {
     let mut allowed = Allowed::default();
-    let owners: BTreeSet<_> = moments.iter().filter_map(|m| m.owners.get(address)).collect();
-    allowed.nothing = moments.iter().any(|m| !m.owners.contains_key(address));
-    for endpoints in moments.iter().flat_map(|m| owners.iter().filter_map(|o| m.endpoints.get(*o))) {
+    let claimants: BTreeSet<_> = moments.iter().filter_map(|m| m.claimants.get(address)).flatten().collect();
+    allowed.nothing = moments.iter().any(|m| !m.claimants.contains_key(address));
+    for endpoints in moments.iter().flat_map(|m| claimants.iter().filter_map(|c| m.endpoints.get(*c))) {
         allowed.nothing |= endpoints.is_empty();
         allowed.endpoints.extend(endpoints);
     }

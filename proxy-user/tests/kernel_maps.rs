@@ -289,9 +289,8 @@ fn a_foreign_pin_is_refused_by_name_and_stays() {
     drop(lab.open());
     let pin = lab.pin_path().join("v1/maps/BACKENDS");
     fs::remove_file(&pin).unwrap();
-    let create = "map create {} type array key 4 value 4096 entries 4 name foreign";
-    let create = create.replace("{}", pin.to_str().unwrap());
-    assert!(Command::new("bpftool").args(create.split(' ')).status().unwrap().success());
+    let foreign = aya::maps::Array::<aya::maps::MapData, [u8; 4096]>::create(4, 0).unwrap();
+    foreign.pin(&pin).unwrap();
 
     for error in [
         Kernel::open(&lab.options()).map(drop).unwrap_err(),
@@ -447,7 +446,7 @@ fn the_usual_bpffs_is_mounted_where_it_is_missing() {
         let work = || {
             // Mounts made from here on are this thread's own, and go with it.
             isolate(UnshareFlags::NEWNS | UnshareFlags::FS);
-            mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+            mount_change("/sys", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
             while unmount("/sys/fs/bpf", UnmountFlags::DETACH).is_ok() {}
             let mut kernel = Kernel::open(&options).unwrap();
             kernel.attach().unwrap();

@@ -155,7 +155,7 @@ impl World {
 
     /// What each address, port and protocol should lead to: the rules, written out plainly.
     pub fn offer(&self) -> Offer {
-        let Moment { owners, endpoints } = self.moment();
+        let Moment { owners, endpoints, .. } = self.moment();
         owners.into_iter().map(|(address, owner)| (address, endpoints[&owner].clone())).collect()
     }
 
@@ -176,7 +176,8 @@ impl World {
         for (address, mut claimants) in claims {
             // The older Service has the address, then the one with the smaller name.
             claimants.sort();
-            moment.owners.insert(address, claimants.swap_remove(0).1);
+            moment.owners.insert(address, claimants[0].1.clone());
+            moment.claimants.insert(address, claimants.into_iter().map(|(_, owner)| owner).collect());
         }
         moment
     }
@@ -200,6 +201,8 @@ pub type Owner = (ObjectName, smol_str::SmolStr, Protocol, Family);
 #[derive(Clone, Default, Debug)]
 pub struct Moment {
     pub owners: BTreeMap<(SocketAddr, Protocol), Owner>,
+    /// Every service port that has the right to an address, were it not for the others.
+    pub claimants: BTreeMap<(SocketAddr, Protocol), BTreeSet<Owner>>,
     pub endpoints: BTreeMap<Owner, BTreeSet<SocketAddr>>,
 }
 
