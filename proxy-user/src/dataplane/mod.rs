@@ -3,10 +3,8 @@
 
 mod error;
 mod node;
-mod status;
 
 pub use error::DataplaneError;
 pub use node::Dataplane;
-pub use status::Status;
 
 pub use crate::kernel::Options;

@@ -1,13 +1,12 @@
 //! A node's dataplane.
 
-use super::{DataplaneError, Options, Status};
+use super::{DataplaneError, Options};
 use crate::{
     engine::{Engine, SyncReport, Unplaced},
     kernel::{Kernel, KernelMaps, Programs},
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
-    writer::MapReader,
 };
 use proxy_common::abi::Counter;
 use smol_str::SmolStr;
@@ -133,23 +132,7 @@ impl Dataplane {
         Ok(self.engine.writer().counters()?[counter as usize])
     }
 
-    /// Fill, memory, attachments and counters.
-    ///
-    /// # Errors
-    /// Where the kernel cannot be asked.
-    pub fn status(&self) -> Result<Status, DataplaneError> {
-        let maps = self.engine.writer();
-        let counters = maps.counters()?;
-        Ok(Status {
-            usage: self.engine.usage(),
-            capacities: maps.capacities(),
-            memory: maps.memory()?,
-            attachments: self.programs.attached()?,
-            counters: Counter::ALL.into_iter().zip(counters).collect(),
-        })
-    }
-
-    /// The engine, to look into.
+    /// The engine, to look into: its usage, and the memory of its maps.
     #[must_use]
     pub const fn engine(&self) -> &Engine<KernelMaps> {
         &self.engine

@@ -8,7 +8,7 @@ use super::{
     port::{Held, Port, Set, Which},
     sets::BAD_SLOT,
     spec::{Member, Membership},
-    state::NODE_CELLS,
+    state::NODE_BLOCK,
     upsert::name_block_order,
 };
 use crate::{
@@ -33,7 +33,7 @@ impl Table {
     pub fn adopt(reader: &impl MapReader, plan: &mut Plan) -> Result<(Self, Adopted), WriteError> {
         let capacities = reader.capacities();
         let mut table = Self::new(&capacities);
-        table.node = reader.name(NODE_CELLS.base).unwrap_or_default().into();
+        table.node = reader.name(NODE_BLOCK.base).unwrap_or_default().into();
         let mut adopted = Adopted::new();
         let mut reached = BTreeSet::new();
         for (key, value) in reader.frontends()? {
@@ -206,7 +206,7 @@ pub(crate) fn node_text(name: &str, zone: Option<&str>) -> SmolStr {
 
 /// Reads [`node_text`] back: node and zone.
 pub(crate) fn parse_node(reader: &impl MapReader) -> (String, Option<String>) {
-    let text = reader.name(NODE_CELLS.base).unwrap_or_default();
+    let text = reader.name(NODE_BLOCK.base).unwrap_or_default();
     let (name, zone) = text.split_once('/').unwrap_or((&text, ""));
     (name.to_owned(), Some(zone.to_owned()).filter(|zone| !zone.is_empty()))
 }

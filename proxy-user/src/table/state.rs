@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::PortId,
-    writer::{Capacities, Store},
+    writer::{Capacities, NODE_CELLS, Store},
 };
 use proxy_common::abi::{BackendEntry, ServiceEntry};
 use smol_str::SmolStr;
@@ -28,8 +28,8 @@ pub struct Table {
     pub(super) node: SmolStr,
 }
 
-/// The cells at the head of NAMES that are set aside for this node's name and zone.
-pub(super) const NODE_CELLS: Block = Block { base: 0, order: 6 };
+/// The cells at the head of NAMES that are set aside for this node, as a block.
+pub(super) const NODE_BLOCK: Block = Block { base: 0, order: NODE_CELLS.ilog2() };
 
 /// Everything that is allocated.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Table {
     #[must_use]
     pub fn new(capacities: &Capacities) -> Self {
         let mut names = Buddy::new(capacities.name_cells);
-        names.reserve(NODE_CELLS);
+        names.reserve(NODE_BLOCK);
         Self {
             ports: Vec::new(),
             claims: Claims::new(capacities.frontends, capacities.services),
@@ -96,8 +96,8 @@ impl Table {
 
     /// Plans the text that says for which node the maps are, for whoever reads them.
     pub fn describe_node(&mut self, text: SmolStr, plan: &mut Plan) {
-        if self.node != text && self.stock.names.capacity() >= NODE_CELLS.len() {
-            plan.stores.push(Store::Name { cell: NODE_CELLS.base, text: text.clone() });
+        if self.node != text && self.stock.names.capacity() >= NODE_CELLS {
+            plan.stores.push(Store::Name { cell: NODE_BLOCK.base, text: text.clone() });
             self.node = text;
         }
     }
@@ -175,7 +175,7 @@ impl Table {
             services: self.stock.services.used(),
             slots: self.stock.slots.used(),
             backends: self.stock.backends.used(),
-            name_cells: self.stock.names.used().saturating_sub(NODE_CELLS.len()),
+            name_cells: self.stock.names.used().saturating_sub(NODE_CELLS),
         }
     }
 

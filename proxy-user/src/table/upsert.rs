@@ -110,7 +110,7 @@ impl Table {
             port.created = spec.created;
         }
         for frontend in spec.frontends {
-            if !kept.contains(frontend) && self.claims.room_for(&[*frontend]).is_ok() {
+            if !kept.contains(frontend) && (room.is_ok() || self.claims.room_for(&[*frontend]).is_ok()) {
                 self.claims.claim(&self.ports, index, *frontend);
                 kept.push(*frontend);
             }

@@ -1,7 +1,7 @@
 //! The maps in memory: carries out plans like the kernel, and serves the datapath's own code, so
 //! that a test without root can ask which endpoint a client would reach.
 
-use super::{Capacities, FrontendKey, MapReader, Name, Store, WriteError, Writer};
+use super::{Capacities, FrontendKey, MapReader, NODE_CELLS, Name, Store, WriteError, Writer};
 use ahash::AHashMap;
 use proxy_common::{
     abi::{
@@ -75,7 +75,7 @@ impl MemoryMaps {
         self.frontends.is_empty()
             && self.services.iter().all(|s| *s == ServiceEntry::default())
             && self.slots.iter().all(|s| *s == BackendRef::default())
-            && self.names.iter().skip(64).all(|cell| *cell == [0; 8])
+            && self.names.iter().skip(NODE_CELLS as usize).all(|cell| *cell == [0; 8])
             && self
                 .backends
                 .iter()

@@ -5,6 +5,9 @@ use proxy_common::abi::{
 };
 use smol_str::SmolStr;
 
+/// Cells at the head of NAMES that are set aside for this node's name and zone: a power of two.
+pub const NODE_CELLS: u32 = 64;
+
 /// Key of a frontend of either family.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FrontendKey {
