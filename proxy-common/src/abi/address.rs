@@ -10,21 +10,10 @@ const MAPPED: u32 = 0x0000_ffff_u32.to_be();
 ///
 /// Four 32-bit words in network byte order, as the kernel's `user_ip6` has them: a program copies
 /// words, never single bytes.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Debug,
-    Default,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-)]
+///
+/// Their order is fit for sorting and no more: the last words count first, because those of one
+/// cluster differ there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Address {
     /// The address, most significant word first, each word in network byte order.
@@ -32,6 +21,11 @@ pub struct Address {
 }
 
 const _: () = assert!(size_of::<Address>() == 16);
+
+/// `127.0.0.1` in its IPv4-mapped form.
+const LOOPBACK_V4: Address = Address::from_v4_word(0x7f00_0001_u32.to_be());
+/// `::1`.
+const LOOPBACK_V6: Address = Address { words: [0, 0, 0, 1_u32.to_be()] };
 
 impl Address {
     /// The IPv4-mapped form of an IPv4 address given as the kernel's `user_ip4` has it: one word
@@ -53,6 +47,31 @@ impl Address {
         }
     }
 
+    /// `127.0.0.1` or `::1` for an address that the kernel takes to the caller's own namespace: the
+    /// loopback addresses, and the unspecified one, which connect() replaces by them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn as_loopback(&self) -> Option<Self> {
+        match self.v4_word() {
+            Some(word) if u32::from_be(word) >> 24 == 127 || word == 0 => Some(LOOPBACK_V4),
+            Some(_) => None,
+            None => {
+                let [a, b, c, d] = self.words;
+                if a | b | c == 0 && (d == 0 || d == 1_u32.to_be()) { Some(LOOPBACK_V6) } else { None }
+            }
+        }
+    }
+
+    /// The unspecified address of this address's family.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unspecified(&self) -> Self {
+        match self.v4_word() {
+            Some(_) => Self::from_v4_word(0),
+            None => Self { words: [0; 4] },
+        }
+    }
+
     /// The address as the standard library writes it; an IPv4-mapped one as IPv4.
     #[must_use]
     pub fn to_ip(self) -> IpAddr {
@@ -67,6 +86,22 @@ impl Address {
                 IpAddr::V6(Ipv6Addr::from(bytes))
             }
         }
+    }
+}
+
+impl Ord for Address {
+    #[inline]
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        let halves =
+            |[a, b, c, d]: [u32; 4]| (u64::from(d) << 32 | u64::from(c), u64::from(b) << 32 | u64::from(a));
+        halves(self.words).cmp(&halves(other.words))
+    }
+}
+
+impl PartialOrd for Address {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -104,6 +139,20 @@ mod tests {
         }
         let bytes = Address::from("2001:db8::9".parse::<Ipv6Addr>().unwrap());
         assert_eq!(bytes.as_bytes(), "2001:db8::9".parse::<Ipv6Addr>().unwrap().octets());
+    }
+
+    #[test]
+    fn what_stays_in_the_callers_own_namespace_is_loopback() {
+        let loopback = |text: &str| Address::from(text.parse::<IpAddr>().unwrap()).as_loopback();
+        for text in ["127.0.0.1", "127.255.0.9", "0.0.0.0", "::ffff:127.0.0.5"] {
+            assert_eq!(loopback(text), Some(Ipv4Addr::LOCALHOST.into()), "{text}");
+        }
+        for text in ["::1", "::"] {
+            assert_eq!(loopback(text), Some(Ipv6Addr::LOCALHOST.into()), "{text}");
+        }
+        for text in ["126.0.0.1", "128.0.0.1", "10.0.0.127", "::2", "1::1", "fd00::1"] {
+            assert_eq!(loopback(text), None, "{text}");
+        }
     }
 
     #[test]

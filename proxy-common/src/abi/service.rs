@@ -55,8 +55,11 @@ pub struct ServiceEntry {
     pub flags: ServiceFlags,
     /// Index of the first cell of this service port's name in NAMES, plus one; zero for none.
     pub name: u32,
+    /// `healthCheckNodePort`, host byte order, where the service answers one; else zero. No program
+    /// reads it.
+    pub health_check_node_port: u16,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: u16,
 }
 
 const _: () = assert!(size_of::<ServiceEntry>() == 32);
@@ -70,4 +73,7 @@ flags! {
     EXTERNAL_LOCAL = 1 << 1;
     /// A usable endpoint exists somewhere in the cluster: an empty set means drop, not reject.
     ANY_USABLE = 1 << 2;
+    /// `loadBalancerSourceRanges` of this family: SOURCE_RANGES says who may use the load-balancer
+    /// addresses.
+    SOURCE_RANGES = 1 << 3;
 }
