@@ -148,13 +148,25 @@ fn the_small_world_reaches_every_verdict() {
             *seen.entry(name).or_default() += 1;
         }
         for port in model.ports.values() {
-            let few = [("topology", port.cluster.len() < port.usable.len()), ("elsewhere", port.local.is_empty())];
-            few.iter().filter(|(_, met)| *met).for_each(|(name, _)| *seen.entry((*name).to_owned()).or_default() += 1);
+            let few =
+                [("topology", port.cluster.len() < port.usable.len()), ("elsewhere", port.local.is_empty())];
+            few.iter()
+                .filter(|(_, met)| *met)
+                .for_each(|(name, _)| *seen.entry((*name).to_owned()).or_default() += 1);
         }
     }
     for wanted in [
-        "pass", "UnknownPort", "NoEndpoint", "NoLocalEndpoint", "SourceNotAllowed", "Unallocated", "forward Pod",
-        "forward Node", "forward Outside", "topology", "elsewhere",
+        "pass",
+        "UnknownPort",
+        "NoEndpoint",
+        "NoLocalEndpoint",
+        "SourceNotAllowed",
+        "Unallocated",
+        "forward Pod",
+        "forward Node",
+        "forward Outside",
+        "topology",
+        "elsewhere",
     ] {
         assert!(seen.get(wanted).is_some_and(|count| *count >= 20), "{wanted}: {seen:?}");
     }

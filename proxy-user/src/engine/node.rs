@@ -8,9 +8,7 @@ use crate::{
     writer::{FrontendKey, Writer},
 };
 use ipnet::IpNet;
-use proxy_common::abi::{
-    Address, FrontendFlags, FrontendKey4, FrontendKey6, Network, NetworkKey, NodeFlags, Scope,
-};
+use proxy_common::abi::{FrontendFlags, Network, NetworkKey, NodeFlags, Scope};
 use std::net::IpAddr;
 
 impl<W: Writer> Engine<W> {
@@ -70,10 +68,6 @@ fn key(net: IpNet) -> NetworkKey {
 
 /// The frontend that says that NodePorts answer on an address.
 fn node_address(address: IpAddr) -> Frontend {
-    let (address, scope) = (Address::from(address), Scope::Address as u8);
-    let key = match address.v4_word() {
-        Some(address) => FrontendKey::V4(FrontendKey4 { address, port: 0, protocol: 0, scope }),
-        None => FrontendKey::V6(FrontendKey6 { address: address.words, port: 0, protocol: 0, scope }),
-    };
+    let key = FrontendKey::new(address, 0, 0, Scope::Address);
     Frontend { key, kind: FrontendFlags::NODE_ADDRESS }
 }

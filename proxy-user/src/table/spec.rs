@@ -1,8 +1,8 @@
 //! What a service port should be: the input of the table.
 
 use crate::{model::PortId, writer::FrontendKey};
-use proxy_common::abi::{Address, BackendFlags, FrontendFlags, MAPPED_BITS, ServiceFlags, SourceRule};
 use ipnet::IpNet;
+use proxy_common::abi::{Address, BackendFlags, FrontendFlags, MAPPED_BITS, ServiceFlags, SourceRule};
 
 /// A service port of one family, as the node should program it.
 #[derive(Clone, Copy, Debug)]

@@ -37,7 +37,9 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// Each text with even odds.
-fn some_of<T: std::str::FromStr + std::fmt::Debug + Clone>(texts: &[&str]) -> impl Strategy<Value = Vec<T>>
+fn some_of<T: std::str::FromStr + std::fmt::Debug + Clone + 'static>(
+    texts: &[&str],
+) -> impl Strategy<Value = Vec<T>>
 where
     T::Err: std::fmt::Debug,
 {
@@ -46,7 +48,10 @@ where
     prop::sample::subsequence(all, 0..=count)
 }
 
-fn rarely<T: std::fmt::Debug + Clone>(odds: u32, strategy: impl Strategy<Value = Vec<T>>) -> impl Strategy<Value = Vec<T>> {
+fn rarely<T: std::fmt::Debug + Clone + 'static>(
+    odds: u32,
+    strategy: impl Strategy<Value = Vec<T>>,
+) -> impl Strategy<Value = Vec<T>> {
     prop_oneof![odds => Just(Vec::new()), 1 => strategy]
 }
 
@@ -67,12 +72,20 @@ fn service() -> impl Strategy<Value = Service> {
     ];
     let identity = (0..SERVICES, 0..4_u8, port_subset(), 0..12_u8, kind);
     // The first addresses are other Services' ClusterIPs, and this node's own.
-    let external = some_of(&["10.96.0.10", "fd00:96::a", "192.168.77.1", "203.0.113.1", "203.0.113.2", "2001:db8::1"]);
+    let external =
+        some_of(&["10.96.0.10", "fd00:96::a", "192.168.77.1", "203.0.113.1", "203.0.113.2", "2001:db8::1"]);
     let balancer = some_of(&["192.168.77.1", "203.0.113.2", "203.0.113.3", "2001:db8::1", "2001:db8::2"]);
-    let ranges = some_of(&["10.244.0.0/16", "192.168.77.0/24", "198.51.100.0/25", "203.0.113.2/32", "fd00:244::/64"]);
+    let ranges =
+        some_of(&["10.244.0.0/16", "192.168.77.0/24", "198.51.100.0/25", "203.0.113.2/32", "fd00:244::/64"]);
     let policies = (policy(), policy(), select(vec![None, Some(10), Some(10_800)]), any::<bool>());
     (identity, rarely(2, external), rarely(1, balancer), rarely(2, ranges), policies).prop_map(
-        |((number, families, ports, oddity, kind), external_ips, load_balancer_ips, source_ranges, policies)| {
+        |(
+            (number, families, ports, oddity, kind),
+            external_ips,
+            load_balancer_ips,
+            source_ranges,
+            policies,
+        )| {
             let name = ObjectName::new("default", format!("svc-{number}"));
             let families: &[Family] = match families {
                 0 => &[Family::V6],
@@ -161,12 +174,12 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
 }
 
 fn node() -> impl Strategy<Value = Node> {
-    let zone = select(vec![None, Some(SmolStr::from("zone-a")), Some("zone-b".into()), Some("zone-c".into())]);
+    let zone =
+        select(vec![None, Some(SmolStr::from("zone-a")), Some("zone-b".into()), Some("zone-c".into())]);
     let addresses = some_of(&["192.168.77.1", "192.168.77.3", "fd00:77::1"]);
     let name = prop_oneof![4 => Just(NODE), 1 => Just("node-b")];
-    (name, zone, addresses, some_of(&["10.244.0.0/24", "fd00:244::/64"])).prop_map(
-        |(name, zone, addresses, pod_cidrs)| Node { name: name.into(), zone, addresses, pod_cidrs },
-    )
+    (name, zone, addresses, some_of(&["10.244.0.0/24", "fd00:244::/64"]))
+        .prop_map(|(name, zone, addresses, pod_cidrs)| Node { name: name.into(), zone, addresses, pod_cidrs })
 }
 
 /// One change of any object.

@@ -2,7 +2,8 @@
 
 use super::{World, events::NODE};
 use shunt::model::{
-    Endpoint, EndpointSlice, Family, Node, ObjectName, Protocol, Service, ServicePort, ServiceType, TrafficPolicy,
+    Endpoint, EndpointSlice, Family, Node, ObjectName, Protocol, Service, ServicePort, ServiceType,
+    TrafficPolicy,
 };
 use smol_str::SmolStr;
 use std::{
@@ -123,7 +124,8 @@ fn port_model(world: &World, node: Option<&Node>, service: &Service, owner: &Own
     let primary = primary_addresses(node).into_iter().find(|address| Family::of(address) == family);
     let node_is_in = primary.is_some_and(|primary| ranges.iter().any(|range| range.contains(&primary)));
     let own = service.load_balancer_ips.iter().copied().filter(|ip| node_is_in && Family::of(ip) == family);
-    let balanced = service.kind == ServiceType::LoadBalancer && service.external_policy == TrafficPolicy::Local;
+    let balanced =
+        service.kind == ServiceType::LoadBalancer && service.external_policy == TrafficPolicy::Local;
     PortModel {
         cluster: cluster_set(&endpoints, zone),
         local: local_set(&endpoints),
@@ -147,7 +149,9 @@ fn endpoints(world: &World, (service, port, protocol, family): &Owner) -> BTreeM
     let mut found: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
     let of_service = |slice: &&EndpointSlice| slice.service == service.name && slice.family == *family;
     for slice in world.slices.values().filter(of_service) {
-        let Some(joined) = slice.ports.iter().find(|p| p.name == *port && p.protocol == *protocol) else { continue };
+        let Some(joined) = slice.ports.iter().find(|p| p.name == *port && p.protocol == *protocol) else {
+            continue;
+        };
         for endpoint in &slice.endpoints {
             let conditions = endpoint.conditions;
             if !conditions.ready && !(conditions.serving && conditions.terminating) {

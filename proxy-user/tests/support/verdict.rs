@@ -35,9 +35,26 @@ pub fn probes() -> Vec<Probe> {
         (Origin::Outside, ["203.0.113.2", "2001:db8::1"]),
     ];
     let addresses = [
-        "10.96.0.10", "10.96.0.11", "10.96.0.12", "10.96.0.13", "10.96.0.200", "fd00:96::a", "fd00:96::b", "fd00:96::ff",
-        "203.0.113.1", "203.0.113.2", "203.0.113.3", "2001:db8::1", "2001:db8::2",
-        "192.168.77.1", "192.168.77.2", "192.168.77.3", "fd00:77::1", "127.0.0.1", "127.0.0.9", "::1",
+        "10.96.0.10",
+        "10.96.0.11",
+        "10.96.0.12",
+        "10.96.0.13",
+        "10.96.0.200",
+        "fd00:96::a",
+        "fd00:96::b",
+        "fd00:96::ff",
+        "203.0.113.1",
+        "203.0.113.2",
+        "203.0.113.3",
+        "2001:db8::1",
+        "2001:db8::2",
+        "192.168.77.1",
+        "192.168.77.2",
+        "192.168.77.3",
+        "fd00:77::1",
+        "127.0.0.1",
+        "127.0.0.9",
+        "::1",
     ];
     let ports = [80, 53, 30080, 30180, 30053, 9];
     let mut probes = Vec::new();
@@ -106,6 +123,8 @@ impl PortModel {
     /// Whether a client may use the load-balancer addresses.
     fn admits(&self, source: IpAddr) -> bool {
         let is_in = |range: &String| range.parse::<ipnet::IpNet>().unwrap().contains(&source);
-        self.source_ranges.is_empty() || self.source_ranges.iter().any(is_in) || self.own_addresses.contains(&source)
+        self.source_ranges.is_empty()
+            || self.source_ranges.iter().any(is_in)
+            || self.own_addresses.contains(&source)
     }
 }
