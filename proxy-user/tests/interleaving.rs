@@ -7,13 +7,14 @@ mod support;
 use proptest::prelude::*;
 use proxy_common::{
     abi::{
-        BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue,
-        ServiceFlags, SocketKey, SocketPeer,
+        Address, AffinityClient, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet,
+        FrontendKey4, FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceFlags, SocketKey,
+        SocketPeer,
     },
-    datapath::{Decision, Dial, Full, Tables, connect, send},
+    datapath::{Client, Decision, Dial, Full, Origin, Tables, connect, send},
 };
 use shunt::{
-    engine::Engine,
+    engine::{Engine, Rules},
     model::Protocol,
     writer::{Capacities, MemoryMaps},
 };
@@ -25,8 +26,16 @@ use std::{
 use support::{Moment, NODE, Recorder, World, event};
 
 /// So little room that freed slots and backends are reused all the time.
-const TIGHT: Capacities =
-    Capacities { frontends: 24, services: 24, slots: 64, backends: 48, name_cells: 256, sockets: 16 };
+const TIGHT: Capacities = Capacities {
+    frontends: 24,
+    services: 24,
+    slots: 64,
+    backends: 48,
+    name_cells: 256,
+    sockets: 16,
+    affinities: 16,
+    prefixes: 64,
+};
 
 /// A reader whose reads happen at different times: before each one, some writes may have happened.
 struct StraddlingReader<'a> {
@@ -72,17 +81,53 @@ impl Tables for StraddlingReader<'_> {
     fn remember_udp_flow(&self, _: &SocketKey, _: BackendRef) -> Result<(), Full> {
         Ok(())
     }
-    fn reverse(&self, _: &SocketKey) -> Option<SocketPeer> {
+    fn reverse(&self, _: &SocketKey) -> Option<ReverseEntry> {
         None
     }
-    fn remember_reverse(&self, _: &SocketKey, _: &SocketPeer) -> Result<(), Full> {
+    fn remember_reverse(&self, _: &SocketKey, _: &ReverseEntry) -> Result<(), Full> {
         Ok(())
     }
     fn forget_reverse(&self, _: &SocketKey) {}
+    fn affinity_seconds(&self, service: u32) -> u32 {
+        self.read().affinity_seconds(service)
+    }
+    fn affinity(&self, _: &AffinityKey) -> Option<AffinityEntry> {
+        None
+    }
+    fn remember_affinity(&self, _: &AffinityKey, _: &AffinityEntry) -> Result<(), Full> {
+        Ok(())
+    }
+    fn in_source_ranges(&self, service: u32, source: &Address) -> bool {
+        self.read().in_source_ranges(service, source)
+    }
+    fn network(&self, address: &Address) -> Option<u32> {
+        self.read().network(address)
+    }
+    fn node_flags(&self) -> NodeFlags {
+        self.read().node_flags()
+    }
+    fn now(&self) -> u64 {
+        0
+    }
     fn random(&self) -> u32 {
         self.random
     }
     fn count(&self, _: Counter) {}
+}
+
+/// A socket in a pod.
+struct Pod;
+
+impl Client for Pod {
+    fn origin(&self) -> Origin {
+        Origin::Pod
+    }
+    fn address(&self) -> Option<Address> {
+        None
+    }
+    fn affinity(&self) -> AffinityClient {
+        AffinityClient::namespace(7)
+    }
 }
 
 /// What a client may meet while one moment gives way to the next: an endpoint, of either moment, of
@@ -118,7 +163,7 @@ fn check(decision: Decision, allowed: &Allowed) -> Result<(), TestCaseError> {
             let picked = SocketAddr::new(peer.address.to_ip(), u16::from_be(peer.port));
             prop_assert!(allowed.endpoints.contains(&picked), "{picked} is no endpoint of the service");
         }
-        Decision::Pass | Decision::Refuse => {
+        Decision::Pass | Decision::Refuse | Decision::Drop => {
             prop_assert!(allowed.nothing, "{decision:?} though there were endpoints all the time");
         }
     }
@@ -134,7 +179,7 @@ proptest! {
     ) {
         let recorder = Recorder::new(&TIGHT);
         let history = recorder.history();
-        let (mut engine, mut world) = (Engine::new(NODE, recorder).unwrap(), World::default());
+        let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), recorder).unwrap(), World::default());
         for events in steps {
             let before = world.moment();
             for event in events {
@@ -154,7 +199,7 @@ proptest! {
                     let allowed = allowed(&moments, address);
                     for pick in 0..8_u32 {
                         maps.set_random(pick << 29);
-                        check(connect(maps, &dial(address)), &allowed)?;
+                        check(connect(maps, &Pod, &dial(address)), &allowed)?;
                     }
                 }
             }
@@ -171,7 +216,7 @@ proptest! {
     ) {
         let recorder = Recorder::new(&TIGHT);
         let history = recorder.history();
-        let (mut engine, mut world) = (Engine::new(NODE, recorder).unwrap(), World::default());
+        let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), recorder).unwrap(), World::default());
         // What was true since the last grace period, and the number of states when each sync ended.
         let mut moments = vec![world.moment()];
         let mut ends: Vec<usize> = Vec::new();
@@ -209,7 +254,7 @@ proptest! {
                 pauses: RefCell::new(pauses.into_iter()),
                 random,
             };
-            let decision = connect(&reader, &dial(&address));
+            let decision = connect(&reader, &Pod, &dial(&address));
             // A state written during sync k is met by clients of moment k and of moment k + 1.
             let sync_of = |state: usize| ends.iter().take_while(|end| **end <= state).count();
             let (from, to) = (sync_of(start), sync_of(reader.now.get()) + 1);
@@ -223,7 +268,7 @@ proptest! {
     fn a_udp_socket_never_goes_on_with_a_backend_that_is_gone(
         steps in prop::collection::vec(event(), 2..80),
     ) {
-        let (mut engine, mut world) = (Engine::new(NODE, MemoryMaps::new(&TIGHT)).unwrap(), World::default());
+        let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), MemoryMaps::new(&TIGHT)).unwrap(), World::default());
         for event in steps {
             world.apply(&event);
             engine.apply(event);
@@ -235,7 +280,7 @@ proptest! {
             let now = [world.moment()];
             for (address, cookie) in now[0].owners.keys().flat_map(|address| [(address, 1), (address, 2)]) {
                 let again = Dial { cookie, ..dial(address) };
-                check(send(engine.writer(), &again), &allowed(&now, address))?;
+                check(send(engine.writer(), &Pod, &again), &allowed(&now, address))?;
             }
         }
     }

@@ -20,4 +20,8 @@ flags! {
     pub struct NodeFlags(u32);
     /// NETWORKS holds ServiceCIDRs. Without them nobody is made to look an address up there.
     SERVICE_CIDRS = 1;
+    /// NodePorts answer on IPv4 loopback addresses, to sockets in the node's own network namespace.
+    LOCALHOST_V4 = 1 << 1;
+    /// As [`Self::LOCALHOST_V4`], on `::1`.
+    LOCALHOST_V6 = 1 << 2;
 }

@@ -33,11 +33,17 @@ pub fn find_frontend<T: Tables, C: Client>(
     peer: &SocketPeer,
     protocol: u8,
 ) -> Lookup {
-    let address = match peer.address.as_loopback() {
-        Some(_) if client.origin() as u8 != Origin::Node as u8 => return Lookup::NotAService,
-        Some(loopback) => loopback,
-        None => peer.address,
-    };
+    let address = peer.address;
+    if address.is_loopback() {
+        let flag = match address.v4_word() {
+            Some(_) => NodeFlags::LOCALHOST_V4,
+            None => NodeFlags::LOCALHOST_V6,
+        };
+        if client.origin() as u8 != Origin::Node as u8 || !tables.node_flags().contains(flag) {
+            return Lookup::NotAService;
+        }
+        return find_node_port(tables, peer, protocol);
+    }
     if let Some(frontend) = look_up(tables, address, peer.port, protocol, Scope::Exact) {
         return Lookup::Frontend(frontend);
     }
@@ -45,12 +51,18 @@ pub fn find_frontend<T: Tables, C: Client>(
         return unknown_address(tables, &address);
     };
     if whole.kind().contains(FrontendFlags::NODE_ADDRESS) {
-        return match look_up(tables, address.unspecified(), peer.port, protocol, Scope::Node) {
-            Some(frontend) => Lookup::Frontend(frontend),
-            None => Lookup::NotAService,
-        };
+        return find_node_port(tables, peer, protocol);
     }
     if whole.kind().contains(FrontendFlags::ADDRESS_ONLY) { Lookup::UnknownPort } else { Lookup::NotAService }
+}
+
+/// The NodePort that is dialled on an address of this node.
+#[inline(always)]
+fn find_node_port<T: Tables>(tables: &T, peer: &SocketPeer, protocol: u8) -> Lookup {
+    match look_up(tables, peer.address.unspecified(), peer.port, protocol, Scope::Node) {
+        Some(frontend) => Lookup::Frontend(frontend),
+        None => Lookup::NotAService,
+    }
 }
 
 /// What an address is that stands in no frontend.

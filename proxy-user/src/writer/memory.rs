@@ -83,12 +83,11 @@ impl MemoryMaps {
         self.grace_periods
     }
 
-    /// True if no map holds anything but the generations of backends and this node's name.
+    /// True if no map holds anything but the generations of backends, and this node's name and facts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frontends.is_empty()
             && self.prefixes.is_empty()
-            && self.node == NodeEntry::default()
             && self.services.iter().all(|s| *s == ServiceEntry::default())
             && self.slots.iter().all(|s| *s == BackendRef::default())
             && self.names.iter().skip(NODE_CELLS as usize).all(|cell| *cell == [0; 8])

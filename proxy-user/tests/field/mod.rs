@@ -63,7 +63,7 @@ impl Field {
             capacities,
             ..Options::default()
         };
-        let dataplane = Dataplane::open(NODE, &options).unwrap();
+        let dataplane = Dataplane::open(NODE, Rules::default(), &options).unwrap();
         Self { dataplane, _pins: Pins(options.pin_path), lab, cgroup, bpffs }
     }
 
