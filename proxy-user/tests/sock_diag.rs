@@ -192,9 +192,9 @@ fn sockets_with_the_same_addresses_are_told_apart_by_their_cookies() {
             let mut destroyed = 0;
             // The kernel looks where it lists first: last first, so that it finds another one.
             for socket in found.iter().rev() {
-                let client = clients.iter().find(|client| {
-                    key(client, server.local_addr().unwrap()).cookie == socket.key().cookie
-                });
+                let client = clients
+                    .iter()
+                    .find(|client| key(client, server.local_addr().unwrap()).cookie == socket.key().cookie);
                 let was_destroyed = diag.destroy(socket).unwrap();
                 destroyed += usize::from(was_destroyed);
                 assert_eq!(client.unwrap().peer_addr().is_err(), was_destroyed);

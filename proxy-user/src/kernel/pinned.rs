@@ -26,7 +26,7 @@ pub struct PinnedMaps {
     pub(super) backends: MappedArray<BackendEntry>,
     pub(super) names: MappedArray<u64>,
     udp_flows: MapFd,
-    reverse: MapFd,
+    pub(super) reverse: MapFd,
     counters: MapFd,
     dirs: PinDirs,
 }

@@ -119,8 +119,7 @@ impl SockDiag {
     /// Of socket(2) (EPROTONOSUPPORT: no sock_diag), connect(2) or setsockopt(2).
     pub fn open() -> io::Result<Self> {
         let protocol = Some(netlink::SOCK_DIAG);
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, protocol)?;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, protocol)?;
         // Connected to the kernel, it receives from nobody else.
         connect(&socket, &netlink::SocketAddrNetlink::new(0, 0))?;
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME))?;
