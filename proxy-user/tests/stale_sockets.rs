@@ -146,12 +146,15 @@ impl Stand {
     fn clients(&self) -> Vec<Client> {
         let mut clients = Vec::new();
         for place in [Place::from(self.lab.pod(SERVERS)), self.lab.node().into()] {
-            for (frontend, bind) in
-                [("10.96.0.53:53", "0.0.0.0:0"), ("[fd00:96::53]:53", "[::]:0"), ("[::ffff:10.96.0.53]:53", "[::]:0")]
-            {
+            for (frontend, bind) in [
+                ("10.96.0.53:53", "0.0.0.0:0"),
+                ("[fd00:96::53]:53", "[::]:0"),
+                ("[::ffff:10.96.0.53]:53", "[::]:0"),
+            ] {
                 let mut missing = BTreeSet::from(BOTH);
                 for _ in 0..200 {
-                    let client = self.cgroup.run_in(place.clone(), || Client::new(bind, addr(frontend))).unwrap();
+                    let client =
+                        self.cgroup.run_in(place.clone(), || Client::new(bind, addr(frontend))).unwrap();
                     if missing.remove(&client.server) {
                         clients.push(client);
                     }

@@ -268,6 +268,9 @@ fn while_a_namespace_cannot_be_seen_nothing_is_forgotten() {
     // The next call makes up for it.
     fs::remove_file(stand.directory.path().join("proc/200/ns/net")).unwrap();
     stand.lead_to("proc/200/ns/net", &hidden);
-    assert_eq!(stand.close(backend).unwrap().closed, 3);
+    // A path that cannot be followed concerns nobody once all are closed.
+    stand.lead("proc/201/ns/net", "net");
+    let closed = stand.close(backend).unwrap();
+    assert_eq!((closed.closed, closed.unreachable.len()), (3, 0), "{closed:?}");
     assert!(!there.iter().any(Client::is_connected));
 }

@@ -43,8 +43,8 @@ pub struct Closed {
     pub forgotten: usize,
     /// Network namespaces that were looked at: none if no socket remembers a backend that is gone.
     pub namespaces: usize,
-    /// Namespaces, or lists of them, that could not be looked at. Sockets that were found nowhere may be
-    /// there: they are remembered, for the next call.
+    /// Namespaces, or lists of them, that could not be looked at while sockets were left that may be there:
+    /// those are remembered, for the next call.
     pub unreachable: Vec<(PathBuf, io::Error)>,
 }
 
@@ -55,8 +55,8 @@ pub struct Closed {
 /// ended, lest it be forgotten before it is connected. Calling it again does nothing. Where no backend has
 /// gone it costs the reading of REVERSE, one system call per 4096 entries and one more.
 ///
-/// It blocks: some 100 µs per namespace, if any socket is concerned. It needs CAP_SYS_ADMIN, CAP_NET_ADMIN
-/// and, in a container, the host's PID namespace.
+/// It blocks: some 100 µs per namespace, if any socket is concerned. It needs CAP_SYS_ADMIN, CAP_NET_ADMIN,
+/// CAP_SYS_PTRACE (to look at /proc/<pid>/ns of other users) and, in a container, the host's PID namespace.
 ///
 /// # Errors
 /// [`KernelError::Missing`] where the kernel cannot do it at all, [`KernelError::Privileges`], or

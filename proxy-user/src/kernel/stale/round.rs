@@ -55,6 +55,10 @@ impl<'a> Round<'a> {
             }
         });
         outcome?;
+        if self.stale.0.is_empty() {
+            // Nobody is left who could be there.
+            self.closed.unreachable.clear();
+        }
         match self.closed.unreachable.first() {
             None => self.forget_the_rest()?,
             Some((_, error))
@@ -103,7 +107,9 @@ impl<'a> Round<'a> {
         Ok(true)
     }
 
-    /// Unconnected and closed sockets: the first notice at their next send, the others never send again.
+    /// Unconnected and closed sockets: the first notice at their next send, the others never send again. A
+    /// reply of the removed backend that comes late bears its own address, as behind kube-proxy, which
+    /// clears its flows too.
     fn forget_the_rest(&mut self) -> Result<(), KernelError> {
         for (key, entry) in &self.stale.0 {
             if !self.missed.contains(key) && self.reverse.forget(key, entry)? {
