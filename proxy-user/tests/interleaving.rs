@@ -22,7 +22,7 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
 };
-use support::{Dialled, Model, NODE, Recorder, World, allowed, dialled, event};
+use support::{Dialled, NODE, Recorder, World, allowed, dialled, event};
 
 /// So little room that freed slots and backends are reused all the time.
 const TIGHT: Capacities = Capacities {

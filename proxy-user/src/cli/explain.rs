@@ -49,7 +49,8 @@ fn question(args: &ExplainArgs) -> anyhow::Result<Question> {
         origin: args.from.origin,
         source: args.from.address,
     };
-    let families = |source: std::net::IpAddr| (source.to_canonical(), question.destination.ip().to_canonical());
+    let families =
+        |source: std::net::IpAddr| (source.to_canonical(), question.destination.ip().to_canonical());
     match question.source.map(families) {
         Some((source, dialled)) if source.is_ipv4() != dialled.is_ipv4() => Err(Usage(format!(
             "--from {source} cannot dial {dialled}: one is an IPv4 address, the other an IPv6 address"

@@ -27,7 +27,9 @@ pub fn log_room(report: &SyncReport) {
         tracing::error!("{unplaced}; what was programmed stays, and it is tried again when there is room");
     }
     if let Some(full) = &report.node_unplaced {
-        tracing::error!("not all that is known of this node fits: {full}; it is tried again with every change");
+        tracing::error!(
+            "not all that is known of this node fits: {full}; it is tried again with every change"
+        );
     }
     for port in &report.newly_placed {
         tracing::info!("service port {port} found room and is programmed");

@@ -34,9 +34,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         cgroup: args.cgroup.unwrap_or(options.cgroup),
         pin_path: args.pins.pin_path,
         capacities: args.capacities.into(),
-        rules: Rules::from(&args.rules),
         ..options
     };
+    let rules = Rules::from(&args.rules);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A signal during the start is heeded as soon as that is done.
     let (mut term, mut int, mut hup) = runtime.block_on(async {
@@ -47,12 +47,12 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let own_node = OwnNode::new(&args.manifests.node, args.rules.zone.as_deref());
     first.events = own_node.first(first.events).collect();
     let mut addresses = None;
-    if options.rules.node_ports != NodePortAddresses::Primary {
+    if rules.node_ports != NodePortAddresses::Primary {
         let (follower, event) = AddressFollower::start()?;
         first.events.push(event);
         addresses = Some(follower);
     }
-    let dataplane = Dataplane::open(args.manifests.node.as_str(), &options)?;
+    let dataplane = Dataplane::open(args.manifests.node.as_str(), rules, &options)?;
     let mut agent =
         Agent { dataplane, own_node, retry: RETRY_MIN, conflicts: Vec::new(), looked: Instant::now() };
     runtime.block_on(async {
