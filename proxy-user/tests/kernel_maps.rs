@@ -6,8 +6,8 @@ mod kernel_lab;
 
 use kernel_lab::{Lab, backend, cluster_ip, frontend, slot, small};
 use proxy_common::abi::{
-    BackendEntry, BackendFlags, BackendRef, EndpointSet, Network, NetworkKey, NodeEntry, NodeFlags, ServiceEntry,
-    ServiceFlags, SourceRangeKey, SourceRule, TCP, UDP,
+    BackendEntry, BackendFlags, BackendRef, EndpointSet, Network, NetworkKey, NodeEntry, NodeFlags,
+    ServiceEntry, ServiceFlags, SourceRangeKey, SourceRule, TCP, UDP,
 };
 use shunt::kernel::sys::{Access, MapFd, calls};
 use shunt::kernel::{Attached, Kernel, MAPS, Options, PROGRAMS};
@@ -42,10 +42,22 @@ fn every_store() -> Vec<Store> {
         Store::Slot { index: 1_023, backend: slot(511) },
         Store::ClearSlots { base: 9, count: 2 },
         Store::Service { service: 63, entry },
-        Store::Policy { service: 9, affinity_seconds: 10_800, flags: ServiceFlags::INTERNAL_LOCAL, name: 1, health_check_node_port: 32_001 },
+        Store::Policy {
+            service: 9,
+            affinity_seconds: 10_800,
+            flags: ServiceFlags::INTERNAL_LOCAL,
+            name: 1,
+            health_check_node_port: 32_001,
+        },
         Store::ClusterSet { service: 9, set: EndpointSet::new(8, 1) },
         Store::LocalSet { service: 9, set: EndpointSet::new(24, 0) },
-        Store::Policy { service: 63, affinity_seconds: 0, flags: ServiceFlags::ANY_USABLE, name: 4, health_check_node_port: 0 },
+        Store::Policy {
+            service: 63,
+            affinity_seconds: 0,
+            flags: ServiceFlags::ANY_USABLE,
+            name: 4,
+            health_check_node_port: 0,
+        },
         Store::Name { cell: 0, text: "default/web:http".into() },
         Store::Name { cell: 3, text: "a".repeat(300).into() },
         Store::Name { cell: 100, text: "gone".into() },
