@@ -26,11 +26,10 @@ impl StaleSockets {
     /// After a sync that may have removed backends, and after the first one, which tells what changed while
     /// no agent ran.
     pub fn synced(&mut self, now: Instant) {
-        if self.impossible {
-        } else if self.due.is_none() {
-            self.due = Some(now + DELAY);
-        } else {
+        if self.due.is_some() {
             self.again = true;
+        } else if !self.impossible {
+            self.due = Some(now + DELAY);
         }
     }
 
