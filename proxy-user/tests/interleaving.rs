@@ -22,11 +22,11 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
 };
-use support::{Dialled, Model, NODE, Recorder, World, allowed, dialled, event};
+use support::{Dialled, NODE, Recorder, World, allowed, dialled, event};
 
 /// So little room that freed slots and backends are reused all the time.
 const TIGHT: Capacities = Capacities {
-    frontends: 24,
+    frontends: 128,
     services: 24,
     slots: 64,
     backends: 48,

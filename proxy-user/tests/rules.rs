@@ -4,7 +4,7 @@
 
 mod support;
 
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree as _};
 use proxy_common::{
     abi::{BackendEntry, EndpointSet, SocketPeer},
     datapath::{PacketClient, Tables, Verdict, route},

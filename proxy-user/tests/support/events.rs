@@ -37,7 +37,9 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// Each text with even odds.
-fn some_of<T: std::str::FromStr + std::fmt::Debug + Clone>(texts: &[&str]) -> impl Strategy<Value = Vec<T>>
+fn some_of<T: std::str::FromStr + std::fmt::Debug + Clone + 'static>(
+    texts: &[&str],
+) -> impl Strategy<Value = Vec<T>>
 where
     T::Err: std::fmt::Debug,
 {
@@ -46,7 +48,7 @@ where
     prop::sample::subsequence(all, 0..=count)
 }
 
-fn rarely<T: std::fmt::Debug + Clone>(
+fn rarely<T: std::fmt::Debug + Clone + 'static>(
     odds: u32,
     strategy: impl Strategy<Value = Vec<T>>,
 ) -> impl Strategy<Value = Vec<T>> {
