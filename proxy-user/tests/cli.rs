@@ -4,11 +4,17 @@
 #![cfg(feature = "agent")]
 
 mod command;
+mod golden;
 
 use command::{Said, Site, copy_examples, examples, said, shunt, skipped, wait_until};
 use std::{fs, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, path::Path, process::Command};
 
 const COMMANDS: [&str; 6] = ["run", "plan", "explain", "dump", "status", "demo"];
+
+/// A cluster that has one of everything, as node n1 sees it.
+fn cluster() -> String {
+    golden::path("cluster.yaml").to_str().unwrap().to_owned()
+}
 
 /// Exit code 2 and one line on standard error that has all of these texts.
 fn is_refused(said: &Said, texts: &[&str]) {
@@ -106,28 +112,22 @@ fn a_reader_that_has_seen_enough_is_no_error_message() {
     }
 }
 
-fn golden(file: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file).to_str().unwrap().to_owned()
-}
-
 #[test]
 fn plans_that_were_read_by_people() {
-    let (examples, cluster) = (examples(), golden("cluster.yaml"));
+    let (examples, cluster) = (examples(), cluster());
     for (name, node, manifests) in [("examples", "lab-node", &examples), ("cluster", "n1", &cluster)] {
         for (output, ending) in [("json", "json"), ("table", "txt")] {
             let said =
                 said(&["plan", "--node", node, "--manifests", manifests, "-o", output, "--log", "error"]);
             assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
-            let path = golden(&format!("plan-{name}.{ending}"));
-            let wanted = fs::read_to_string(&path).unwrap();
-            assert_eq!(said.out, wanted, "{path}: if this is meant, write the output there");
+            golden::compare(&format!("plan-{name}.{ending}"), &said.out);
         }
     }
 }
 
 #[test]
 fn a_plan_names_what_two_services_claim() {
-    let said = said(&["plan", "--node", "n1", "--manifests", &golden("cluster.yaml")]);
+    let said = said(&["plan", "--node", "n1", "--manifests", &cluster()]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let warnings: Vec<_> = said.err.lines().filter(|line| line.contains("WARN")).collect();
     assert_eq!(warnings.len(), 1, "{}", said.err);
@@ -137,7 +137,7 @@ fn a_plan_names_what_two_services_claim() {
 
 #[test]
 fn a_zone_on_the_command_line_is_the_nodes() {
-    let cluster = golden("cluster.yaml");
+    let cluster = cluster();
     let plan = |args: &[&str]| {
         said(&[&["plan", "--node", "n1", "--log", "error", "--manifests", &cluster], args].concat()).out
     };

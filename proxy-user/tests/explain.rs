@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 #![cfg(feature = "manifests")]
 
+mod golden;
+
 use proxy_common::{
     abi::{AffinityClient, AffinityEntry, AffinityKey},
     datapath::Tables as _,
@@ -16,15 +18,11 @@ use shunt::{
     view::decode,
     writer::{Capacities, MapReader, MemoryMaps},
 };
-use std::{fmt::Write as _, fs, net::IpAddr, path::PathBuf};
-
-fn golden(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file)
-}
+use std::{fmt::Write as _, net::IpAddr};
 
 /// The maps of node n1.
 fn cluster(rules: Rules) -> MemoryMaps {
-    let (_, changes) = ManifestSet::load([golden("cluster.yaml")]).unwrap();
+    let (_, changes) = ManifestSet::load([golden::path("cluster.yaml")]).unwrap();
     assert_eq!(changes.problems, []);
     let mut engine = Engine::new("n1", rules, MemoryMaps::new(&Capacities::default())).unwrap();
     changes.events.into_iter().for_each(|event| engine.apply(event));
@@ -157,13 +155,7 @@ fn listing(maps: &MemoryMaps) -> String {
 
 #[test]
 fn every_verdict_names_its_rule() {
-    let path = golden("explain.txt");
-    let said = listing(&cluster(Rules::default()));
-    let wanted = fs::read_to_string(&path).unwrap();
-    for (number, (said, wanted)) in said.lines().zip(wanted.lines()).enumerate() {
-        assert_eq!(said, wanted, "{}, line {}", path.display(), number + 1);
-    }
-    assert_eq!(said.len(), wanted.len(), "{}", path.display());
+    golden::compare("explain.txt", &listing(&cluster(Rules::default())));
 }
 
 #[test]

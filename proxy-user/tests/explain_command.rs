@@ -4,13 +4,15 @@
 #![cfg(feature = "agent")]
 
 mod command;
+#[allow(dead_code)] // only the path is used here
+mod golden;
 
 use command::{Said, Site, said, shunt, skipped};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 fn cluster() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cluster.yaml").to_str().unwrap().to_owned()
+    golden::path("cluster.yaml").to_str().unwrap().to_owned()
 }
 
 /// Asks about the manifests, which node n1 would program.

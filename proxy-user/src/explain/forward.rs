@@ -11,7 +11,7 @@ use crate::{
     writer::{MapReader, WriteError},
 };
 use proxy_common::{
-    abi::{AffinityEntry, AffinityKey, BackendEntry, BackendFlags, BackendRef, ServiceFlags},
+    abi::{AffinityKey, BackendEntry, BackendFlags, ServiceFlags},
     datapath::{Client as _, Origin, Route, Tables, pick_backend},
 };
 use std::net::SocketAddr;
@@ -22,19 +22,23 @@ pub(super) fn forwarded<M: MapReader + Tables>(
     question: &Question,
     route: &Route,
 ) -> Result<Answer, WriteError> {
+    let service = MapReader::service(maps, route.frontend.service).unwrap_or_default();
+    let (flags, seconds) = (service.flags, service.affinity_seconds);
     let key = AffinityKey { client: question.affinity(), service: route.frontend.service };
-    let before = maps.affinity(&key);
+    // A memory that is too old may name the backend that is picked, by chance.
+    let lasts = u64::from(seconds) * 1_000_000_000;
+    let before = maps.affinity(&key).filter(|entry| maps.now().saturating_sub(entry.last_flow) <= lasts);
     let Some((slot, backend)) = pick_backend(maps, question, route) else {
         return Ok(Answer::without_endpoint(Verdict::Reject, inconsistent()));
     };
-    let flags = maps.service_flags(route.frontend.service).unwrap_or_default();
+    let is_kept = before.is_some_and(|entry| entry.backend == slot);
     let mut reason = policy(question, route, flags);
     reason.push_str(&set(maps, route, flags));
     reason.push('.');
     if has_source_ranges(maps, route.frontend) {
         reason.push_str(&allowed(maps, question, route.frontend.service)?);
     }
-    reason.push_str(&affinity(maps, question.origin, route, before, slot));
+    reason.push_str(&affinity(seconds, question.origin, is_kept));
     Ok(Answer {
         endpoints: endpoints(maps, route.set),
         picked: Some(SocketAddr::new(backend.address.to_ip(), u16::from_be(backend.port))),
@@ -90,28 +94,19 @@ fn set(maps: &impl MapReader, route: &Route, flags: ServiceFlags) -> String {
     }
 }
 
-/// How session affinity had its say.
-fn affinity(
-    maps: &impl Tables,
-    origin: Origin,
-    route: &Route,
-    before: Option<AffinityEntry>,
-    picked: BackendRef,
-) -> String {
-    let seconds = maps.affinity_seconds(route.frontend.service);
-    // A memory that is too old may name the backend that was picked, by chance.
-    let is_fresh = |last_flow| maps.now().saturating_sub(last_flow) <= u64::from(seconds) * 1_000_000_000;
-    match (before, origin) {
+/// How session affinity had its say, if it lasts for so many seconds.
+fn affinity(seconds: u32, origin: Origin, is_kept: bool) -> String {
+    match origin {
         _ if seconds == 0 => String::new(),
-        (Some(entry), _) if entry.backend == picked && is_fresh(entry.last_flow) => format!(
+        _ if is_kept => format!(
             " ClientIP session affinity: this client's last connection, less than {seconds} s ago, went to the \
              picked one."
         ),
-        (_, Origin::Outside) => format!(
+        Origin::Outside => format!(
             " ClientIP session affinity: this client comes back to the picked one until {seconds} s after its \
              last connection."
         ),
-        (_, Origin::Pod | Origin::Node) => format!(
+        Origin::Pod | Origin::Node => format!(
             " ClientIP session affinity: all sockets of one pod, or of the node, are one client, which comes \
              back to its endpoint until {seconds} s after its last connection; the picked one is a new \
              client's."
