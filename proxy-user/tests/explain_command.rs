@@ -7,12 +7,17 @@ mod command;
 #[allow(dead_code)] // only the path is used here
 mod golden;
 
-use command::{Said, Site, said, shunt, skipped};
+use command::{Said, Site, said, shunt, skipped, wait_until};
 use proxy_common::abi::{ABI_VERSION, AffinityClient, AffinityEntry, AffinityKey};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use shunt::{kernel::Kernel, view::decode, writer::MapReader as _};
-use std::{collections::BTreeSet, fs, net::IpAddr, path::Path};
+use shunt::{
+    kernel::Kernel,
+    lab::{Namespace, Process},
+    view::decode,
+    writer::MapReader as _,
+};
+use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, process::Stdio};
 use zerocopy::IntoBytes as _;
 
 fn cluster() -> String {
@@ -250,4 +255,27 @@ fn live_it_heeds_what_the_kernel_remembers_of_a_client() {
         assert!(answer["reason"].as_str().unwrap().contains("went to the picked one"), "{answer}");
     }
     assert_eq!(agent.stop().code(), Some(0));
+}
+
+#[test]
+fn node_ports_answer_on_an_interfaces_address_for_as_long_as_it_is_there() {
+    if skipped() {
+        return;
+    }
+    let (site, node) = (Site::new(), Namespace::new("node").unwrap());
+    site.save("all.yaml", &fs::read_to_string(cluster()).unwrap().replace("n1", "lab-node"));
+    let mut command = site.run(&site.manifests(), &["--nodeport-addresses", "all"]);
+    node.enter_command(&mut command);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _agent = Process::start(&mut command).unwrap();
+    let verdict = || {
+        let said = said(&["explain", "192.0.2.77:30080", "--pin-path", &site.pins(), "-o", "json"]);
+        // Before the agent has made its maps there is no answer.
+        if said.code == Some(0) { json(&said)["verdict"].clone() } else { Value::Null }
+    };
+    wait_until("the agent runs", || verdict() == "pass");
+    node.add_address("lo", "192.0.2.77".parse().unwrap(), 32).unwrap();
+    wait_until("the address answers", || verdict() == "forward");
+    node.remove_address("lo", "192.0.2.77".parse().unwrap(), 32).unwrap();
+    wait_until("it does not any more", || verdict() == "pass");
 }
