@@ -293,6 +293,32 @@ fn a_service_that_does_not_fit_is_named_and_programmed_when_there_is_room() {
     assert_eq!(agent_errors(&site), 1, "said once, not with every try");
 }
 
+#[test]
+fn an_agent_names_what_two_services_claim_once() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new();
+    let claims = |name: &str, number: u8, address: &str| {
+        let service = service(name, number, 1);
+        service.replacen("spec:\n", &format!("spec:\n  externalIPs: [{address}]\n"), 1)
+    };
+    for (name, number) in [("one", 1), ("two", 2)] {
+        site.save(&format!("{name}.yaml"), &claims(name, number, "198.51.100.1"));
+    }
+    let mut agent = site.start(&site.manifests(), &["--zone", "zone-a"]);
+    let line = agent.wait_for("WARN");
+    assert!(line.contains("198.51.100.1:80 is claimed by default/two TCP IPv4 too"), "{line}");
+    assert!(line.contains("default/one TCP IPv4 has it"), "{line}");
+    assert!(site.dump().contains("\"zone\": \"zone-a\""), "the zone of the command line");
+
+    site.save("three.yaml", &claims("three", 3, "198.51.100.2"));
+    site.save("four.yaml", &claims("four", 4, "198.51.100.2"));
+    agent.wait_for("198.51.100.2:80 is claimed by default/three TCP IPv4 too");
+    assert_eq!(agent.log().matches("WARN").count(), 2, "{}", agent.log());
+    assert_eq!(agent.stop().code(), Some(0));
+}
+
 fn agent_errors(site: &Site) -> usize {
     fs::read_to_string(site.directory.path().join("log")).unwrap().matches("ERROR").count()
 }

@@ -7,9 +7,18 @@ mod command;
 #[allow(dead_code)] // only the path is used here
 mod golden;
 
-use command::{Said, Site, said, shunt, skipped};
+use command::{Said, Site, said, shunt, skipped, wait_until};
+use proxy_common::abi::{ABI_VERSION, AffinityClient, AffinityEntry, AffinityKey};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs};
+use shunt::{
+    kernel::Kernel,
+    lab::{Namespace, Process},
+    view::decode,
+    writer::MapReader as _,
+};
+use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, process::Stdio};
+use zerocopy::IntoBytes as _;
 
 fn cluster() -> String {
     golden::path("cluster.yaml").to_str().unwrap().to_owned()
@@ -211,4 +220,62 @@ fn live_it_answers_from_the_pinned_maps_what_it_answers_offline() {
         assert_eq!((live.code, live.out, live.err), (Some(0), offline.out, offline.err), "{question:?}");
     }
     assert_eq!(agent.stop().code(), Some(0));
+}
+
+#[test]
+fn live_it_heeds_what_the_kernel_remembers_of_a_client() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new();
+    site.save("all.yaml", &fs::read_to_string(cluster()).unwrap().replace("n1", "lab-node"));
+    let agent = site.start(&site.manifests(), &[]);
+    let maps = Kernel::read_only(Path::new(&site.pins())).unwrap();
+    let sticky = decode(&maps).unwrap().into_iter().find(|p| p.id.as_ref().unwrap().service.name == "sticky");
+    let (index, client) = (sticky.unwrap().index, "198.51.100.7");
+    let key = AffinityKey {
+        client: AffinityClient::address(client.parse::<IpAddr>().unwrap().into()),
+        service: index,
+    };
+    let pin = Path::new(&site.pins()).join(format!("v{ABI_VERSION}/maps/AFFINITY"));
+    let map = aya::maps::Map::LruHashMap(aya::maps::MapData::from_pin(pin).unwrap());
+    let mut affinities: aya::maps::HashMap<_, [u8; 24], [u8; 16]> = map.try_into().unwrap();
+    let now = clock_gettime(ClockId::Monotonic);
+    let set = maps.service(index).unwrap().cluster;
+    for slot in set.base()..set.base() + set.count() {
+        let backend = maps.slot(slot).unwrap();
+        let entry = AffinityEntry { backend, last_flow: now.tv_sec as u64 * 1_000_000_000 };
+        let (key, value): ([u8; 24], [u8; 16]) =
+            (key.as_bytes().try_into().unwrap(), entry.as_bytes().try_into().unwrap());
+        affinities.insert(key, value, 0).unwrap();
+        let args = ["explain", "10.96.0.60:80", "--pin-path", &site.pins(), "-o", "json"];
+        let answer = json(&said(&[&args[..], &["--from", &format!("external:{client}")]].concat()));
+        let address = maps.backend(backend.index()).unwrap().address.to_ip();
+        assert_eq!(answer["picked"], format!("{address}:8080"));
+        assert!(answer["reason"].as_str().unwrap().contains("went to the picked one"), "{answer}");
+    }
+    assert_eq!(agent.stop().code(), Some(0));
+}
+
+#[test]
+fn node_ports_answer_on_an_interfaces_address_for_as_long_as_it_is_there() {
+    if skipped() {
+        return;
+    }
+    let (site, node) = (Site::new(), Namespace::new("node").unwrap());
+    site.save("all.yaml", &fs::read_to_string(cluster()).unwrap().replace("n1", "lab-node"));
+    let mut command = site.run(&site.manifests(), &["--nodeport-addresses", "all"]);
+    node.enter_command(&mut command);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _agent = Process::start(&mut command).unwrap();
+    let verdict = || {
+        let said = said(&["explain", "192.0.2.77:30080", "--pin-path", &site.pins(), "-o", "json"]);
+        // Before the agent has made its maps there is no answer.
+        if said.code == Some(0) { json(&said)["verdict"].clone() } else { Value::Null }
+    };
+    wait_until("the agent runs", || verdict() == "pass");
+    node.add_address("lo", "192.0.2.77".parse().unwrap(), 32).unwrap();
+    wait_until("the address answers", || verdict() == "forward");
+    node.remove_address("lo", "192.0.2.77".parse().unwrap(), 32).unwrap();
+    wait_until("it does not any more", || verdict() == "pass");
 }
