@@ -58,7 +58,7 @@ fn dialled(question: &Question, frontend: FrontendValue) -> Option<FrontendView>
 
 /// Whether source ranges say who may use this frontend.
 pub(super) fn has_source_ranges(maps: &impl Tables, frontend: FrontendValue) -> bool {
-    let flags = maps.service_flags(frontend.service).unwrap_or_default();
+    let flags = maps.service_entry(frontend.service).unwrap_or_default().flags;
     FrontendKind::decode(frontend.kind()) == Some(FrontendKind::LoadBalancer)
         && flags.contains(ServiceFlags::SOURCE_RANGES)
 }

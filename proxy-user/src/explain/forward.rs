@@ -27,7 +27,7 @@ pub(super) fn forwarded<M: MapReader + Tables>(
     let Some((slot, backend)) = pick_backend(maps, question, route) else {
         return Ok(Answer::without_endpoint(Verdict::Reject, inconsistent()));
     };
-    let flags = maps.service_flags(route.frontend.service).unwrap_or_default();
+    let flags = route.service.flags;
     let mut reason = policy(question, route, flags);
     reason.push_str(&set(maps, route, flags));
     reason.push('.');
@@ -92,7 +92,7 @@ fn set(maps: &impl MapReader, route: &Route, flags: ServiceFlags) -> String {
 
 /// How session affinity had its say.
 fn affinity(maps: &impl Tables, route: &Route, before: Option<AffinityEntry>, picked: BackendRef) -> String {
-    let seconds = maps.affinity_seconds(route.frontend.service);
+    let seconds = route.service.affinity_seconds;
     // `pick_backend` renews the time of a memory that it follows; one that is too old may name the same
     // backend by chance.
     let is_fresh = |last_flow| maps.now().saturating_sub(last_flow) <= u64::from(seconds) * 1_000_000_000;
