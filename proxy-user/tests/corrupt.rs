@@ -106,7 +106,13 @@ fn of_two_entries_with_one_name_the_one_that_clients_reach_goes_on() {
     for (service, cell) in [(0, 64), (1, 68)] {
         maps.store(&Store::Name { cell, text: text.into() });
         let flags = ServiceFlags::default();
-        maps.store(&Store::Policy { service, affinity_seconds: 0, flags, name: cell + 1 });
+        maps.store(&Store::Policy {
+            service,
+            affinity_seconds: 0,
+            flags,
+            name: cell + 1,
+            health_check_node_port: 0,
+        });
     }
     lead(&mut maps, 0, 1);
     let mut engine = Engine::new(NODE, Rules::default(), maps).unwrap();

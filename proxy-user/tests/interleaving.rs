@@ -15,7 +15,6 @@ use proxy_common::{
 };
 use shunt::{
     engine::{Engine, Rules},
-    model::Protocol,
     writer::{Capacities, MemoryMaps},
 };
 use std::{
@@ -23,7 +22,7 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
 };
-use support::{Moment, NODE, Recorder, World, event};
+use support::{Dialled, NODE, Recorder, World, allowed, dialled, event};
 
 /// So little room that freed slots and backends are reused all the time.
 const TIGHT: Capacities = Capacities {
@@ -130,41 +129,19 @@ impl Client for Pod {
     }
 }
 
-/// What a client may meet while one moment gives way to the next: an endpoint, of either moment, of
-/// a service port that claims the address at either moment. (Where the rightful owner has to wait for room,
-/// another claimant has the address until then.)
-#[derive(Default)]
-struct Allowed {
-    endpoints: BTreeSet<SocketAddr>,
-    /// At some moment nobody had the address, or its owner no endpoint: then a refusal or a pass is
-    /// right.
-    nothing: bool,
+fn dial(dialled: &Dialled) -> Dial {
+    let peer = SocketPeer::new(dialled.address.ip().into(), dialled.address.port().to_be());
+    Dial { cookie: 1, peer, protocol: dialled.protocol as u8 }
 }
 
-fn allowed(moments: &[Moment], address: &(SocketAddr, Protocol)) -> Allowed {
-    let mut allowed = Allowed::default();
-    let claimants: BTreeSet<_> = moments.iter().filter_map(|m| m.claimants.get(address)).flatten().collect();
-    allowed.nothing = moments.iter().any(|m| !m.claimants.contains_key(address));
-    for endpoints in moments.iter().flat_map(|m| claimants.iter().filter_map(|c| m.endpoints.get(*c))) {
-        allowed.nothing |= endpoints.is_empty();
-        allowed.endpoints.extend(endpoints);
-    }
-    allowed
-}
-
-fn dial(address: &(SocketAddr, Protocol)) -> Dial {
-    let peer = SocketPeer::new(address.0.ip().into(), address.0.port().to_be());
-    Dial { cookie: 1, peer, protocol: address.1 as u8 }
-}
-
-fn check(decision: Decision, allowed: &Allowed) -> Result<(), TestCaseError> {
+fn check(decision: Decision, endpoints: &BTreeSet<SocketAddr>, nothing: bool) -> Result<(), TestCaseError> {
     match decision {
         Decision::Rewrite(peer) => {
             let picked = SocketAddr::new(peer.address.to_ip(), u16::from_be(peer.port));
-            prop_assert!(allowed.endpoints.contains(&picked), "{picked} is no endpoint of the service");
+            prop_assert!(endpoints.contains(&picked), "{picked} is no endpoint of the service");
         }
         Decision::Pass | Decision::Refuse | Decision::Drop => {
-            prop_assert!(allowed.nothing, "{decision:?} though there were endpoints all the time");
+            prop_assert!(nothing, "{decision:?} though there were endpoints all the time");
         }
     }
     Ok(())
@@ -181,7 +158,7 @@ proptest! {
         let history = recorder.history();
         let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), recorder).unwrap(), World::default());
         for events in steps {
-            let before = world.moment();
+            let before = world.model();
             for event in events {
                 world.apply(&event);
                 engine.apply(event);
@@ -192,14 +169,14 @@ proptest! {
             if !engine.unplaced().is_empty() {
                 break;
             }
-            let moments = [before, world.moment()];
-            let dialled: BTreeSet<_> = moments.iter().flat_map(|m| m.owners.keys()).collect();
+            let moments = [before, world.model()];
+            let dialled = dialled(&moments);
             for maps in history.borrow().iter() {
                 for address in &dialled {
                     let allowed = allowed(&moments, address);
                     for pick in 0..8_u32 {
                         maps.set_random(pick << 29);
-                        check(connect(maps, &Pod, &dial(address)), &allowed)?;
+                        check(connect(maps, &Pod, &dial(address)), &allowed.endpoints, allowed.nothing)?;
                     }
                 }
             }
@@ -218,7 +195,7 @@ proptest! {
         let history = recorder.history();
         let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), recorder).unwrap(), World::default());
         // What was true since the last grace period, and the number of states when each sync ended.
-        let mut moments = vec![world.moment()];
+        let mut moments = vec![world.model()];
         let mut ends: Vec<usize> = Vec::new();
         for event in steps {
             world.apply(&event);
@@ -233,15 +210,15 @@ proptest! {
                 let last = moments.pop().unwrap_or_default();
                 (moments, ends) = (vec![last], Vec::new());
             }
-            moments.push(world.moment());
+            moments.push(world.model());
             ends.push(history.borrow().len());
             if history.borrow().len() > 60 {
                 history.borrow_mut().clear();
-                (moments, ends) = (vec![world.moment()], Vec::new());
+                (moments, ends) = (vec![world.model()], Vec::new());
             }
         }
         let states = history.borrow();
-        let dialled: Vec<_> = moments.iter().flat_map(|m| m.owners.keys().copied()).collect();
+        let dialled: Vec<_> = dialled(&moments).into_iter().collect();
         if states.is_empty() || dialled.is_empty() {
             return Ok(());
         }
@@ -260,7 +237,8 @@ proptest! {
             let (from, to) = (sync_of(start), sync_of(reader.now.get()) + 1);
             let last = moments.len() - 1;
             let met = &moments[from.min(last)..=to.min(last)];
-            check(decision, &allowed(met, &address))?;
+            let allowed = allowed(met, &address);
+            check(decision, &allowed.endpoints, allowed.nothing)?;
         }
     }
 
@@ -277,10 +255,11 @@ proptest! {
                 break;
             }
             // The maps keep what sockets remember, through every reuse of an index.
-            let now = [world.moment()];
-            for (address, cookie) in now[0].owners.keys().flat_map(|address| [(address, 1), (address, 2)]) {
-                let again = Dial { cookie, ..dial(address) };
-                check(send(engine.writer(), &Pod, &again), &allowed(&now, address))?;
+            let now = [world.model()];
+            for (address, cookie) in dialled(&now).into_iter().flat_map(|address| [(address, 1), (address, 2)]) {
+                let again = Dial { cookie, ..dial(&address) };
+                let allowed = allowed(&now, &address);
+                check(send(engine.writer(), &Pod, &again), &allowed.usable, allowed.nothing)?;
             }
         }
     }

@@ -76,4 +76,13 @@ flags! {
     /// `loadBalancerSourceRanges` of this family: SOURCE_RANGES says who may use the load-balancer
     /// addresses.
     SOURCE_RANGES = 1 << 3;
+    /// No endpoint is ready: the cluster set holds those that still serve while they terminate. No program
+    /// reads this flag and those below; they say why a set is as it is.
+    CLUSTER_TERMINATING = 1 << 4;
+    /// The same of the local set.
+    LOCAL_TERMINATING = 1 << 5;
+    /// Topology hints leave those of the ready endpoints to the cluster set that are meant for this node.
+    NODE_HINTS = 1 << 6;
+    /// Topology hints leave those of the ready endpoints to the cluster set that are meant for its zone.
+    ZONE_HINTS = 1 << 7;
 }

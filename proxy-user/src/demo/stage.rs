@@ -10,7 +10,7 @@ use super::{
     text, wait_until,
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, Rules},
     kernel::{self, Kernel, PinnedMaps},
     lab::{Bpffs, Cgroup, Lab, LabError, Place, TcpServer, UdpServer},
     model::{Family, Protocol},

@@ -3,12 +3,12 @@
 use super::{Engine, Rules};
 use crate::{
     cluster::Cluster,
-    select::{host_route, node_address, node_port_addresses, prefix},
-    table::{Frontend, Full, node_text},
-    writer::Writer,
+    select::node_port_addresses,
+    table::{Frontend, Full, node_text, prefix_of},
+    writer::{FrontendKey, Writer},
 };
 use ipnet::IpNet;
-use proxy_common::abi::{Network, NetworkKey, NodeFlags};
+use proxy_common::abi::{FrontendFlags, Network, NetworkKey, NodeFlags, Scope};
 use std::net::IpAddr;
 
 impl<W: Writer> Engine<W> {
@@ -50,7 +50,7 @@ fn networks(cluster: &Cluster) -> Vec<(NetworkKey, Network)> {
     let pods = cluster.node().into_iter().flat_map(|node| &node.pod_cidrs).map(|net| (*net, Network::Pods));
     let own = cluster.node().into_iter().flat_map(|node| node.addresses.iter().copied());
     let own = own.chain(cluster.local_addresses().into_iter().flatten().copied());
-    let own = own.map(|address: IpAddr| (host_route(address), Network::Node));
+    let own = own.map(|address| (IpNet::from(address), Network::Node));
     let mut networks: Vec<(NetworkKey, Network)> = Vec::new();
     for (net, network) in services.chain(pods).chain(own) {
         let key = key(net);
@@ -62,6 +62,12 @@ fn networks(cluster: &Cluster) -> Vec<(NetworkKey, Network)> {
 }
 
 fn key(net: IpNet) -> NetworkKey {
-    let (address, prefix_len) = prefix(net);
+    let (address, prefix_len) = prefix_of(net);
     NetworkKey { prefix_len, address }
+}
+
+/// The frontend that says that NodePorts answer on an address.
+fn node_address(address: IpAddr) -> Frontend {
+    let key = FrontendKey::new(address, 0, 0, Scope::Address);
+    Frontend { key, kind: FrontendFlags::NODE_ADDRESS }
 }

@@ -8,7 +8,7 @@ use crate::{
     cluster::{Cluster, ServiceId},
     model::{Event, Family, PortId},
     select::{
-        cluster_ip, health_check_node_port, select_endpoints, select_flags, select_frontends,
+        UsableEndpoint, cluster_ip, health_check_node_port, select_endpoints, select_flags, select_frontends,
         select_source_ranges,
     },
     table::{
@@ -18,7 +18,6 @@ use crate::{
     writer::{MapReader, WriteError, Writer},
 };
 use ahash::AHashMap;
-use proxy_common::abi::ServiceFlags;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -54,6 +53,7 @@ pub struct Engine<W> {
     /// Frontends were deleted since those services were last tried.
     made_room: bool,
     pub(super) plan: Plan,
+    usable: Vec<UsableEndpoint>,
     members: Vec<Member>,
     frontends: Vec<Frontend>,
     source_ranges: Vec<SourceRange>,
@@ -87,6 +87,7 @@ impl<W: Writer + MapReader> Engine<W> {
             kept: Vec::new(),
             made_room: false,
             plan,
+            usable: Vec::new(),
             members: Vec::new(),
             frontends: Vec::new(),
             source_ranges: Vec::new(),
@@ -288,6 +289,7 @@ impl<W: Writer> Engine<W> {
                     family,
                     self.cluster.slices(known),
                     self.cluster.hints(),
+                    &mut self.usable,
                     &mut self.members,
                 );
                 if self.held && self.members.is_empty() && self.adopted.contains_key(&port_id) {
@@ -298,12 +300,8 @@ impl<W: Writer> Engine<W> {
                 let handle = known_ports.find(|handle| self.table.id(*handle) == Some(&port_id));
                 let handle = handle.or_else(|| self.adopted.remove(&port_id));
                 let rules = self.rules.frontends();
-                select_frontends(service, port, address, &rules, &mut self.frontends);
+                select_frontends(service, port, address, rules, &mut self.frontends);
                 select_source_ranges(service, family, primary(family), &mut self.source_ranges);
-                let mut flags = select_flags(service, &self.members);
-                if !self.source_ranges.is_empty() {
-                    flags |= ServiceFlags::SOURCE_RANGES;
-                }
                 let spec = PortSpec {
                     id: &port_id,
                     created: service.created,
@@ -312,7 +310,7 @@ impl<W: Writer> Engine<W> {
                     source_ranges: &self.source_ranges,
                     health_check_node_port: health_check_node_port(service).unwrap_or(0),
                     affinity_seconds: service.affinity_seconds.unwrap_or(0),
-                    flags,
+                    flags: select_flags(service, &self.members, &self.source_ranges),
                 };
                 match self.table.upsert(handle, &spec, when_full, &mut self.plan) {
                     Ok(handle) => programmed.push(handle),

@@ -28,5 +28,6 @@ pub use adopt::Adopted;
 pub(crate) use adopt::{node_text, parse_name, parse_node};
 pub use claims::Conflict;
 pub use plan::{Plan, Progress};
+pub(crate) use spec::prefix_of;
 pub use spec::{Frontend, Full, Member, Membership, PortSpec, SourceRange, WhenFull};
 pub use state::{PortHandle, Table, Usage};

@@ -1,7 +1,8 @@
 //! What a service port should be: the input of the table.
 
 use crate::{model::PortId, writer::FrontendKey};
-use proxy_common::abi::{Address, BackendFlags, FrontendFlags, ServiceFlags, SourceRule};
+use ipnet::IpNet;
+use proxy_common::abi::{Address, BackendFlags, FrontendFlags, MAPPED_BITS, ServiceFlags, SourceRule};
 
 /// A service port of one family, as the node should program it.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,21 @@ pub struct SourceRange {
     pub address: Address,
     /// Why they may.
     pub rule: SourceRule,
+}
+
+impl SourceRange {
+    /// The range `net`.
+    #[must_use]
+    pub fn new(net: IpNet, rule: SourceRule) -> Self {
+        let (address, bits) = prefix_of(net);
+        Self { bits, address, rule }
+    }
+}
+
+/// A network as the longest-prefix maps have it: address, and bits of it that count.
+pub(crate) fn prefix_of(net: IpNet) -> (Address, u32) {
+    let mapped = if net.addr().is_ipv4() { MAPPED_BITS } else { 0 };
+    (net.network().into(), mapped + u32::from(net.prefix_len()))
 }
 
 /// An endpoint of a service port and the sets that it belongs to.

@@ -60,6 +60,27 @@ impl MemoryMaps {
         }
     }
 
+    /// A copy of what other maps hold now, but for what sockets and clients are remembered by: those maps
+    /// may go on changing.
+    ///
+    /// # Errors
+    /// Where the other maps cannot be read.
+    pub fn copy_of(maps: &impl MapReader) -> Result<Self, WriteError> {
+        let mut copy = Self::new(&maps.capacities());
+        copy.frontends = maps.frontends()?.into_iter().collect();
+        copy.prefixes = maps.prefixes()?.into_iter().collect();
+        copy.node = maps.node();
+        fill(&mut copy.services, |index| maps.service(index));
+        fill(&mut copy.slots, |index| maps.slot(index));
+        fill(&mut copy.backends, |index| maps.backend(index));
+        let names = copy.services.iter().filter_map(|service| service.name.checked_sub(1));
+        let names: Vec<_> = names.chain([0]).filter_map(|cell| Some((cell, maps.name(cell)?))).collect();
+        for (cell, text) in names {
+            copy.store(&Store::Name { cell, text: text.into() });
+        }
+        Ok(copy)
+    }
+
     /// What [`Tables::random`] gives next; it counts up from there by a large odd number, which
     /// spreads over all picks.
     pub fn set_random(&self, next: u32) {
@@ -210,6 +231,12 @@ fn has_prefix(address: &Address, prefix: &Address, bits: u32) -> bool {
     };
     let differ = number(address) ^ number(prefix);
     differ.leading_zeros() >= bits
+}
+
+fn fill<T>(array: &mut [T], read: impl Fn(u32) -> Option<T>) {
+    for (entry, value) in array.iter_mut().zip((0..).map_while(read)) {
+        *entry = value;
+    }
 }
 
 fn set<T>(array: &mut [T], index: u32, value: T) {

@@ -1,10 +1,11 @@
 //! What a plan consists of.
 
 use proxy_common::abi::{
-    BackendEntry, BackendFlags, BackendRef, EndpointSet, FrontendKey4, FrontendKey6, NetworkKey, NodeEntry,
-    ServiceEntry, ServiceFlags, SourceRangeKey,
+    Address, BackendEntry, BackendFlags, BackendRef, EndpointSet, FrontendKey4, FrontendKey6, NetworkKey,
+    NodeEntry, Scope, ServiceEntry, ServiceFlags, SourceRangeKey,
 };
 use smol_str::SmolStr;
+use std::net::IpAddr;
 
 /// Cells at the head of NAMES that are set aside for this node's name and zone: a power of two.
 pub const NODE_CELLS: u32 = 64;
@@ -19,6 +20,16 @@ pub enum FrontendKey {
 }
 
 impl FrontendKey {
+    /// The key of an address in the map of its family; `port` in host byte order.
+    #[must_use]
+    pub fn new(address: IpAddr, port: u16, protocol: u8, scope: Scope) -> Self {
+        let (address, port, scope) = (Address::from(address), port.to_be(), scope as u8);
+        match address.v4_word() {
+            Some(address) => Self::V4(FrontendKey4 { address, port, protocol, scope }),
+            None => Self::V6(FrontendKey6 { address: address.words, port, protocol, scope }),
+        }
+    }
+
     /// Bits of this key that its value carries: see [`proxy_common::abi::FrontendValue`].
     #[must_use]
     pub const fn check(&self) -> u32 {

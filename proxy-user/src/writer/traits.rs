@@ -58,7 +58,8 @@ impl WriteError {
     /// True if the map is full: the entry fits once another has gone.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.source.raw_os_error() == Some(libc::E2BIG)
+        // A hash map says the former, a trie the latter.
+        [libc::E2BIG, libc::ENOSPC].map(Some).contains(&self.source.raw_os_error())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use shunt::{
     dataplane::{Dataplane, Options},
+    engine::Rules,
     kernel,
     lab::{Bpffs, Cgroup, Lab, available},
     model::{Endpoint, EndpointSlice, Family, ObjectName, Protocol, Service, ServicePort, SlicePort},
