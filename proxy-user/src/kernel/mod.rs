@@ -30,6 +30,7 @@ mod object;
 mod pinned;
 mod programs;
 mod shape;
+mod stale;
 pub mod sys;
 mod wire;
 
@@ -44,3 +45,4 @@ pub use object::{MAPS, MapName};
 pub use pinned::PinnedMaps;
 pub use programs::Programs;
 pub use shape::MapShape;
+pub use stale::{Closed, close_stale_sockets};

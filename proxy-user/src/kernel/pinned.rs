@@ -30,7 +30,7 @@ pub struct PinnedMaps {
     pub(super) node: MappedArray<NodeEntry>,
     affinity: MapFd,
     udp_flows: MapFd,
-    reverse: MapFd,
+    pub(super) reverse: MapFd,
     counters: MapFd,
     dirs: PinDirs,
 }
