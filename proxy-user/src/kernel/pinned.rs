@@ -102,12 +102,12 @@ impl PinnedMaps {
             (object::SLOTS, self.slots.map()),
             (object::BACKENDS, self.backends.map()),
             (object::NAMES, self.names.map()),
+            (object::UDP_FLOWS, &self.udp_flows),
+            (object::REVERSE, &self.reverse),
+            (object::AFFINITY, &self.affinity),
             (object::SOURCE_RANGES, &self.source_ranges),
             (object::NETWORKS, &self.networks),
             (object::NODE, self.node.map()),
-            (object::AFFINITY, &self.affinity),
-            (object::UDP_FLOWS, &self.udp_flows),
-            (object::REVERSE, &self.reverse),
             (object::COUNTERS, &self.counters),
         ]
         .into_iter()

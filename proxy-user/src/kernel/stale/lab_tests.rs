@@ -1,6 +1,8 @@
 //! The reconcile over real sockets in namespaces of the test's own, with a REVERSE that no program writes
 //! to and a list of namespaces that names no others.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
+
 use super::reverse::Reverse;
 use super::{Closed, KernelError, reconcile};
 use crate::kernel::shape::MapShape;
