@@ -36,7 +36,6 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         capacities: args.capacities.into(),
         ..options
     };
-    let rules = Rules::from(&args.rules);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A signal during the start is heeded as soon as that is done.
     let (mut term, mut int, mut hup) = runtime.block_on(async {
@@ -47,6 +46,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let own_node = OwnNode::new(&args.manifests.node, args.rules.zone.as_deref());
     first.events = own_node.first(first.events).collect();
     let mut addresses = None;
+    let rules = Rules::from(&args.rules);
     if rules.node_ports != NodePortAddresses::Primary {
         let (follower, event) = AddressFollower::start()?;
         first.events.push(event);

@@ -11,7 +11,9 @@ use super::shape::MapShape;
 use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
-use proxy_common::abi::{BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, ServiceEntry};
+use proxy_common::abi::{
+    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, ServiceEntry,
+};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -88,6 +90,18 @@ impl PinnedMaps {
                 .fold(0, |sum: u64, value| sum.wrapping_add(u64::from_ne_bytes(*value)));
         }
         Ok(sums)
+    }
+
+    /// The backend that a client with session affinity came to last, if it is remembered.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_ELEM.
+    pub fn affinity(&self, key: &AffinityKey) -> Result<Option<AffinityEntry>, WriteError> {
+        match self.affinity.lookup(key.as_bytes()) {
+            Ok(value) => Ok(AffinityEntry::read_from_bytes(&value).ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed(object::AFFINITY, "BPF_MAP_LOOKUP_ELEM", source)),
+        }
     }
 
     /// Bytes of kernel memory that each map takes.
