@@ -86,15 +86,9 @@ pub fn node_port_addresses(
             chosen.extend(own.take(1));
             continue;
         }
-        match local {
-            Some(local) => {
-                let local = local.iter().copied();
-                let local =
-                    local.filter(|address| Family::of(address) == family && !is_bound_to_link(address));
-                chosen.extend(local.filter(accepts));
-            }
-            None => chosen.extend(own.filter(accepts)),
-        }
+        let local = local.unwrap_or_default().iter().copied();
+        let local = local.filter(|address| Family::of(address) == family && !is_bound_to_link(address));
+        chosen.extend(own.chain(local).filter(accepts));
     }
     chosen.sort_unstable();
     chosen.dedup();
