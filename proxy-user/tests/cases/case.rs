@@ -8,6 +8,7 @@
 //!   - when: what has changed, in words
 //!     restart: true               # the agent ends, and another one takes over what is in the maps
 //!     local-addresses: [10.0.0.1] # what is observed on the node's interfaces
+//!     silent: [10.244.0.12:8080]  # endpoints where nobody listens, in the kernel
 //!     delete: [Service/default/web, Node/node-a]
 //!     apply: |                    # manifests; an object that was there before is replaced
 //!       apiVersion: v1
@@ -71,6 +72,9 @@ pub struct Step {
     pub restart: bool,
     /// What is observed on the node's interfaces from now on.
     pub local_addresses: Option<Vec<IpAddr>>,
+    /// Endpoints where nobody listens, in the kernel.
+    #[serde(default)]
+    pub silent: Vec<SocketAddr>,
     /// Objects that go: `Kind/namespace/name`, or `Kind/name` without a namespace.
     #[serde(default)]
     pub delete: Vec<String>,

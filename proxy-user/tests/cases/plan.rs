@@ -1,14 +1,9 @@
 //! What the maps hold against what a case expects them to hold, in the words of `shunt plan -o json`.
 
 use super::text::Frontend;
-use serde_json::{Map, Value, json};
-use shunt::{
-    model::TrafficPolicy,
-    table::Conflict,
-    view::PortView,
-    writer::FrontendKey,
-};
 use proxy_common::abi::{Address, Scope};
+use serde_json::{Map, Value, json};
+use shunt::{model::TrafficPolicy, table::Conflict, view::PortView, writer::FrontendKey};
 use std::net::SocketAddr;
 
 /// What names a service port, and what a case need not say.
@@ -30,7 +25,8 @@ pub fn differences(expected: &[Map<String, Value>], found: &[PortView]) -> Vec<S
                 None => differences.push(format!("{name}: there is no field {field:?}")),
                 Some(found) if found == expected => {}
                 Some(found) => {
-                    differences.push(format!("{name}: {field}\n    expected {expected}\n    found    {found}"));
+                    differences
+                        .push(format!("{name}: {field}\n    expected {expected}\n    found    {found}"));
                 }
             }
         }

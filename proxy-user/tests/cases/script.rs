@@ -7,7 +7,11 @@ use super::{
     manifests::{Manifests, Understood},
     plan,
 };
-use shunt::{engine::SyncReport, explain::{Answer, explain}, model::Event};
+use shunt::{
+    engine::SyncReport,
+    explain::{Answer, explain},
+    model::Event,
+};
 
 /// Where a case is played: the agent, and clients that dial.
 pub trait Place {

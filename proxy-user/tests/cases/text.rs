@@ -27,10 +27,7 @@ impl TryFrom<String> for Dialled {
         let (address, name) = text.split_once('/').ok_or_else(wrong)?;
         let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
         let protocol = protocols.into_iter().find(|protocol| protocol.to_string() == name);
-        Ok(Self {
-            address: address.parse().map_err(|_| wrong())?,
-            protocol: protocol.ok_or_else(wrong)?,
-        })
+        Ok(Self { address: address.parse().map_err(|_| wrong())?, protocol: protocol.ok_or_else(wrong)? })
     }
 }
 
@@ -73,7 +70,8 @@ impl TryFrom<String> for From {
 
     fn try_from(text: String) -> Result<Self, String> {
         let (word, address) = text.split_once(':').map_or((text.as_str(), None), |(w, a)| (w, Some(a)));
-        let address = address.map(|address| address.parse().map_err(|_| format!("{address:?} is no address")));
+        let address =
+            address.map(|address| address.parse().map_err(|_| format!("{address:?} is no address")));
         let address = address.transpose()?;
         match word {
             "pod" => Ok(Self::Pod(address)),

@@ -29,7 +29,8 @@ impl<'a> InKernel<'a> {
         let rules = case.rules()?;
         let dataplane = Some(stage.open(&case.node, &rules)?);
         let memory = MemoryMaps::new(&CAPACITIES);
-        let memory = Engine::new(case.node.as_str(), rules.clone(), memory).map_err(|error| error.to_string())?;
+        let memory =
+            Engine::new(case.node.as_str(), rules.clone(), memory).map_err(|error| error.to_string())?;
         Ok(Self { case, rules, dataplane, memory })
     }
 

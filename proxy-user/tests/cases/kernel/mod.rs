@@ -54,7 +54,7 @@ pub fn run(case: &Case) -> Result<(), String> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stage = Stage::new()?;
     let agent = InKernel::open(case, &stage)?;
-    let mut machine = Machine { agent, stage, last: BTreeMap::new() };
+    let mut machine = Machine { agent, stage, silent: Vec::new(), last: BTreeMap::new() };
     play(case, &mut machine)?;
     for counter in [Counter::Inconsistent, Counter::ReverseFull] {
         if machine.agent.counter(counter)? > 0 {
@@ -68,6 +68,8 @@ pub fn run(case: &Case) -> Result<(), String> {
 struct Machine<'a> {
     agent: InKernel<'a>,
     stage: Stage,
+    /// Endpoints where nobody listens.
+    silent: Vec<SocketAddr>,
     /// Where a client's last connection through a service port went.
     last: BTreeMap<(From, Option<String>, Protocol, Family), SocketAddr>,
 }
@@ -86,9 +88,14 @@ impl<'a> Place for Machine<'a> {
     fn prepare(&mut self, step: &Step) -> Result<(), String> {
         for port in self.agent.ports()? {
             let protocol = port.id.as_ref().map_or(Protocol::Tcp, |id| id.protocol);
-            for address in port.cluster.iter().chain(&port.local) {
+            let listening = port.cluster.iter().chain(&port.local).filter(|a| !step.silent.contains(a));
+            for address in listening {
                 self.stage.serve(Dialled { address: *address, protocol }, None)?;
             }
+        }
+        self.silent.clone_from(&step.silent);
+        for address in &step.silent {
+            self.stage.own(address.ip()).map_err(|error| error.to_string())?;
         }
         let asked = step.expect.explain.iter().map(|asked| (asked.dial, asked.from, Purpose::Ask));
         let dialled = step.dials.iter().map(|dial| (dial.to, dial.from, Purpose::Dial));
@@ -106,7 +113,9 @@ impl<'a> Place for Machine<'a> {
         }
         let place = self.stage.client(expected.from, Purpose::Ask)?;
         let wanted = match (expected.socket, expected.verdict) {
-            (Some(Socket::Untouched), _) | (None, Verdict::Pass) => Outcome::Answered(canonical(dialled.address)),
+            (Some(Socket::Untouched), _) | (None, Verdict::Pass) => {
+                Outcome::Answered(canonical(dialled.address))
+            }
             (None, Verdict::Reject) => Outcome::Refused,
             (None, Verdict::Drop) => Outcome::Dropped,
             (None, Verdict::Forward) => return self.spread(expected, answer),
@@ -150,7 +159,7 @@ impl Machine<'_> {
         let endpoints: BTreeSet<_> = answer.endpoints.iter().copied().collect();
         let [least, most] = DIALS.map(|dials| dials * endpoints.len());
         let kept = self.agent.counter(Counter::AffinityKept)?;
-        let mut seen = BTreeSet::new();
+        let (silent, mut seen) = (&self.silent, BTreeSet::new());
         let outcome = place.run(|| {
             for number in 0..most {
                 if number >= least && seen == endpoints {
@@ -158,7 +167,11 @@ impl Machine<'_> {
                 }
                 for found in sockets::dial_in_every_way(expected.dial) {
                     match found {
-                        Outcome::Answered(endpoint) if endpoints.contains(&endpoint) => drop(seen.insert(endpoint)),
+                        Outcome::Answered(endpoint) if endpoints.contains(&endpoint) => {
+                            seen.extend([endpoint])
+                        }
+                        // Led to an endpoint that does not answer, and nowhere else.
+                        Outcome::Refused if !silent.is_empty() => seen.extend(silent),
                         other => return Err(format!("a socket finds {other:?}, none of {endpoints:?}")),
                     }
                 }

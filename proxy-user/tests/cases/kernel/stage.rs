@@ -118,10 +118,19 @@ impl Stage {
         for ((address, prefix), gateway) in addresses.into_iter().zip(GATEWAY) {
             self.node.add_route(address, prefix, None, &device)?;
             pod.add_address("eth0", address, prefix)?;
-            let everywhere = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let everywhere =
+                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             pod.add_route(everywhere, 0, Some(gateway), "eth0")?;
         }
         Ok(pod)
+    }
+
+    /// Gives the node an address, unless it has it.
+    pub fn own(&mut self, address: IpAddr) -> Result<(), LabError> {
+        if !address.is_loopback() && self.addresses.insert(address) {
+            self.node.add_address("lo", address, if address.is_ipv4() { 32 } else { 128 })?;
+        }
+        Ok(())
     }
 
     /// Has somebody listen at an address, who answers with it. A loopback address is one of the client that
@@ -138,11 +147,12 @@ impl Stage {
         Ok(())
     }
 
-    fn start(&mut self, Dialled { address, protocol }: Dialled, client: Option<Client>) -> Result<Server, LabError> {
-        let ip = address.ip();
-        if !ip.is_loopback() && self.addresses.insert(ip) {
-            self.node.add_address("lo", ip, if ip.is_ipv4() { 32 } else { 128 })?;
-        }
+    fn start(
+        &mut self,
+        Dialled { address, protocol }: Dialled,
+        client: Option<Client>,
+    ) -> Result<Server, LabError> {
+        self.own(address.ip())?;
         let namespace = client.and_then(|client| self.pods.get(&client)).unwrap_or(&self.node);
         let name = address.to_string();
         Ok(match protocol {
