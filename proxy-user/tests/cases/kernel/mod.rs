@@ -24,6 +24,7 @@ use stage::{Purpose, Stage};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    slice,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
@@ -159,21 +160,22 @@ impl Machine<'_> {
         let endpoints: BTreeSet<_> = answer.endpoints.iter().copied().collect();
         let [least, most] = DIALS.map(|dials| dials * endpoints.len());
         let kept = self.agent.counter(Counter::AffinityKept)?;
-        let (silent, mut seen) = (&self.silent, BTreeSet::new());
+        let (silent, mut seen) = (self.silent.as_slice(), BTreeSet::new());
         let outcome = place.run(|| {
             for number in 0..most {
                 if number >= least && seen == endpoints {
                     break;
                 }
                 for found in sockets::dial_in_every_way(expected.dial) {
-                    match found {
-                        Outcome::Answered(endpoint) if endpoints.contains(&endpoint) => {
-                            seen.extend([endpoint])
+                    let reached = match &found {
+                        Outcome::Answered(endpoint) if endpoints.contains(endpoint) => {
+                            slice::from_ref(endpoint)
                         }
                         // Led to an endpoint that does not answer, and nowhere else.
-                        Outcome::Refused if !silent.is_empty() => seen.extend(silent),
+                        Outcome::Refused if !silent.is_empty() => silent,
                         other => return Err(format!("a socket finds {other:?}, none of {endpoints:?}")),
-                    }
+                    };
+                    seen.extend(reached);
                 }
             }
             Ok(())
