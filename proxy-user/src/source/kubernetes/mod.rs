@@ -8,9 +8,11 @@ mod converted;
 mod node;
 mod port;
 mod service;
+mod service_cidr;
 mod slice;
 
 pub use converted::{Converted, ObjectId, Warning};
 pub use node::node;
 pub use service::service;
+pub use service_cidr::service_cidr;
 pub use slice::endpoint_slice;
