@@ -9,8 +9,10 @@ mod node;
 mod port;
 mod service;
 mod slice;
+mod text;
 
 pub use converted::{Converted, ObjectId, Warning};
 pub use node::node;
 pub use service::service;
 pub use slice::endpoint_slice;
+pub(super) use text::{NAME_RULE, is_dns_name, printable};

@@ -17,8 +17,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 pub fn node(object: &api::Node) -> Converted<model::Node> {
     let name = SmolStr::new(object.metadata.name.as_deref().unwrap_or_default());
     let mut warnings = Warnings::of(ObjectId::Node(name.clone()));
-    if name.is_empty() {
-        warnings.add("metadata.name", "is missing, the Node is ignored");
+    if !warnings.accept_name("metadata.name", &name) {
         return warnings.with(None);
     }
 
