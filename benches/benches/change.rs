@@ -3,7 +3,11 @@
 
 use benches::cluster::{NODE, SampleCluster};
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use shunt::{engine::Engine, model::Event, writer::MemoryMaps};
+use shunt::{
+    engine::{Engine, Rules},
+    model::Event,
+    writer::MemoryMaps,
+};
 use std::time::Duration;
 
 const ENDPOINTS: u32 = 10;
@@ -36,7 +40,8 @@ fn main() {
 
 fn filled(cluster: &SampleCluster) -> Engine<MemoryMaps> {
     let maps = MemoryMaps::new(&cluster.capacities());
-    let mut engine = Engine::new(NODE, maps).unwrap_or_else(|error| panic!("adopt: {error}"));
+    let mut engine =
+        Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
     cluster.events().for_each(|event| engine.apply(event));
     change(&mut engine, Event::NodeDeleted("node-elsewhere".into()));
     engine

@@ -4,7 +4,7 @@
 use benches::cluster::{NODE, SampleCluster};
 use criterion::{BatchSize, Criterion};
 use shunt::{
-    engine::Engine,
+    engine::{Engine, Rules},
     model::{Event, Family},
     select::select_endpoints,
     writer::MemoryMaps,
@@ -16,7 +16,8 @@ const ENDPOINTS: u32 = 1_000;
 fn main() {
     let cluster = SampleCluster::new(1, ENDPOINTS);
     let maps = MemoryMaps::new(&cluster.capacities());
-    let mut engine = Engine::new(NODE, maps).unwrap_or_else(|error| panic!("adopt: {error}"));
+    let mut engine =
+        Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
     cluster.events().for_each(|event| engine.apply(event));
     sync(&mut engine);
 

@@ -92,7 +92,7 @@ impl SampleCluster {
             slots: fit.slots.max(usual.slots),
             backends: fit.backends.max(usual.backends),
             name_cells: fit.name_cells.max(usual.name_cells),
-            sockets: usual.sockets,
+            ..usual
         }
     }
 
@@ -177,7 +177,10 @@ fn name(service: u32) -> ObjectName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shunt::{engine::Engine, writer::MemoryMaps};
+    use shunt::{
+        engine::{Engine, Rules},
+        writer::MemoryMaps,
+    };
     use std::collections::BTreeSet;
 
     #[test]
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn a_cluster_fits_into_the_maps_made_for_it() {
         let cluster = SampleCluster::new(9_000, 10);
-        let mut engine = Engine::new(NODE, MemoryMaps::new(&cluster.capacities())).unwrap();
+        let mut engine = Engine::new(NODE, Rules::default(), MemoryMaps::new(&cluster.capacities())).unwrap();
         cluster.events().for_each(|event| engine.apply(event));
         let report = engine.sync().unwrap();
         assert_eq!((report.services, report.puts, report.newly_unplaced), (9_000, 18_000, vec![]));

@@ -34,7 +34,7 @@ impl Stage {
         let (pins, cgroup) = (lab::Bpffs::new()?, lab::Cgroup::new()?);
         let (maps, programs) = Kernel::open(&options(&cluster, &pins, &cgroup))?.split();
         let start = Instant::now();
-        let engine = Engine::new(NODE, maps)?;
+        let engine = Engine::new(NODE, Rules::default(), maps)?;
         let adoption = start.elapsed();
         Ok(Self { engine, cluster, cgroup, adoption, programs, _pins: pins })
     }

@@ -34,7 +34,7 @@ pub fn decision(dial: &Dial, decision: &Decision) {
                 u16::from_be(backend.port)
             );
         }
-        Decision::Refuse => {
+        Decision::Refuse | Decision::Drop => {
             info!(
                 (),
                 "socket {}: {:i} port {} is refused",

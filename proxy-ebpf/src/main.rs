@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+mod client;
 mod globals;
 mod log;
 mod maps;
@@ -13,7 +14,11 @@ use aya_ebpf::{
     macros::{cgroup_sock, cgroup_sock_addr},
     programs::{SockAddrContext, SockContext},
 };
-use proxy_common::datapath::{self, Decision, Dial};
+use client::SocketClient;
+use proxy_common::{
+    abi::TCP,
+    datapath::{self, Decision, Dial},
+};
 use sock_ctx::{ReleasedSocket, SocketCall};
 use tables::KernelTables;
 
@@ -28,7 +33,7 @@ const FAIL: i32 = 0;
 fn connect4(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v4(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::connect(&KernelTables, &dial))
+    finish(&call, &dial, datapath::connect(&KernelTables, &SocketClient(&call), &dial))
 }
 
 /// connect() of an IPv6 socket, IPv4-mapped addresses included.
@@ -36,7 +41,7 @@ fn connect4(ctx: SockAddrContext) -> i32 {
 fn connect6(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v6(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::connect(&KernelTables, &dial))
+    finish(&call, &dial, datapath::connect(&KernelTables, &SocketClient(&call), &dial))
 }
 
 /// sendmsg() with an IPv4 address on a UDP socket, connected or not; with an IPv4-mapped one too.
@@ -44,7 +49,7 @@ fn connect6(ctx: SockAddrContext) -> i32 {
 fn sendmsg4(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v4(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::send_connected(&KernelTables, &dial, call.connected()))
+    finish(&call, &dial, datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()))
 }
 
 /// sendmsg() with an IPv6 address on a UDP socket, connected or not.
@@ -52,7 +57,7 @@ fn sendmsg4(ctx: SockAddrContext) -> i32 {
 fn sendmsg6(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v6(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::send_connected(&KernelTables, &dial, call.connected()))
+    finish(&call, &dial, datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()))
 }
 
 /// recvmsg() of an IPv4 UDP socket: the sender it is shown.
@@ -98,6 +103,13 @@ fn finish(call: &SocketCall<'_>, dial: &Dial, decision: Decision) -> i32 {
         }
         Decision::Refuse => {
             globals::set_connection_refused();
+            FAIL
+        }
+        Decision::Drop => {
+            // A datagram's sender gets EPERM, as from a DROP rule.
+            if dial.protocol == TCP {
+                globals::set_timed_out();
+            }
             FAIL
         }
     }

@@ -7,12 +7,12 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
     macros::btf_map,
 };
 use proxy_common::abi::{
-    BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6, FrontendValue, ServiceEntry, SocketKey,
-    SocketPeer,
+    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6, FrontendValue,
+    NetworkKey, NodeEntry, ReverseEntry, ServiceEntry, SocketKey, SourceRangeKey,
 };
 
 /// Userspace maps the array into its memory and writes by plain stores (Linux 5.5).
@@ -50,7 +50,27 @@ pub static UDP_FLOWS: LruHashMap<SocketKey, BackendRef, 32_768> = LruHashMap::ne
 
 /// The frontend through which a socket reaches a backend.
 #[btf_map]
-pub static REVERSE: LruHashMap<SocketKey, SocketPeer, 32_768> = LruHashMap::new();
+pub static REVERSE: LruHashMap<SocketKey, ReverseEntry, 32_768> = LruHashMap::new();
+
+/// The backend that a client keeps while its session affinity lasts.
+#[btf_map]
+pub static AFFINITY: LruHashMap<AffinityKey, AffinityEntry, 16_384> = LruHashMap::new();
+
+/// Who may use load-balancer addresses: a [`SourceRangeKey`], its value a `SourceRule`. Sockets do not ask:
+/// their source address is not chosen yet.
+#[btf_map]
+pub static SOURCE_RANGES: LpmTrie<[u32; 5], u32, 65_536> = LpmTrie::new();
+
+/// What an address belongs to: a [`NetworkKey`], its value a `Network`.
+#[btf_map]
+pub static NETWORKS: LpmTrie<[u32; 4], u32, 65_536> = LpmTrie::new();
+
+const _: () = assert!(size_of::<Key<[u32; 5]>>() == size_of::<SourceRangeKey>());
+const _: () = assert!(size_of::<Key<[u32; 4]>>() == size_of::<NetworkKey>());
+
+/// Facts about the node.
+#[btf_map]
+pub static NODE: Array<NodeEntry, 1, MMAPABLE> = Array::new();
 
 /// Totals by reason.
 #[btf_map]

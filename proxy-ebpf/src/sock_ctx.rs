@@ -4,7 +4,7 @@
 
 use aya_ebpf::{
     bindings::{bpf_sock, bpf_sock_addr},
-    helpers::bpf_get_socket_cookie,
+    helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie},
     programs::{SockAddrContext, SockContext},
 };
 use core::{marker::PhantomData, ptr};
@@ -71,6 +71,13 @@ impl<'a> SocketCall<'a> {
     pub fn cookie(&self) -> u64 {
         // SAFETY: `context` is the context of this program, which the helper asks for.
         unsafe { bpf_get_socket_cookie(self.context.cast()) }
+    }
+
+    /// Cookie of the socket's network namespace (Linux 5.7, commit f318903c0bf4).
+    #[inline(always)]
+    pub fn netns_cookie(&self) -> u64 {
+        // SAFETY: `context` is the context of this program, which the helper asks for.
+        unsafe { bpf_get_netns_cookie(self.context.cast()) }
     }
 
     /// The address and port that the call names (connect, sendmsg) or will show (the others).

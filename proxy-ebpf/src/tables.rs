@@ -1,13 +1,21 @@
 //! [`Tables`] over the kernel's maps. Values are copied out at once: the entry behind a pointer may
 //! be given to another key, or be written by the agent, while the program runs.
 
-use crate::maps::{BACKENDS, COUNTERS, FRONTENDS4, FRONTENDS6, REVERSE, SERVICES, SLOTS, UDP_FLOWS};
-use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_get_prandom_u32};
+use crate::maps::{
+    AFFINITY, BACKENDS, COUNTERS, FRONTENDS4, FRONTENDS6, NETWORKS, NODE, REVERSE, SERVICES, SLOTS,
+    SOURCE_RANGES, UDP_FLOWS,
+};
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    btf_maps::lpm_trie::Key,
+    helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns},
+};
 use core::ptr;
 use proxy_common::{
     abi::{
-        BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue,
-        ServiceEntry, ServiceFlags, SocketKey, SocketPeer,
+        Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4,
+        FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, ServiceFlags,
+        SocketKey, SourceRangeKey,
     },
     datapath::{Full, Tables},
 };
@@ -50,6 +58,13 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn affinity_seconds(&self, service_index: u32) -> u32 {
+        let Some(entry) = service(service_index) else { return 0 };
+        // SAFETY: `entry` points to a whole ServiceEntry of the map.
+        load(unsafe { &raw const (*entry).affinity_seconds })
+    }
+
+    #[inline(always)]
     fn cluster_set(&self, service_index: u32) -> Option<EndpointSet> {
         let entry = service(service_index)?;
         // SAFETY: `entry` points to a whole ServiceEntry of the map.
@@ -72,8 +87,9 @@ impl Tables for KernelTables {
     fn backend(&self, index: u32) -> Option<BackendEntry> {
         let entry = BACKENDS.get_ptr(index)?;
         // SAFETY: `entry` points to a whole BackendEntry of the map. The load need not be one: of an
-        // entry that a program can reach, only the generation ever changes while it runs, by a
-        // 32-bit store; address and port change only after a grace period.
+        // entry that a program can reach, only flags and generation ever change while it runs, by one
+        // 64-bit store; either half of it is enough to notice that the entry was freed. Address and port
+        // change only after a grace period.
         Some(unsafe { ptr::read(entry) })
     }
 
@@ -88,23 +104,64 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn reverse(&self, key: &SocketKey) -> Option<SocketPeer> {
+    fn reverse(&self, key: &SocketKey) -> Option<ReverseEntry> {
         let entry = REVERSE.get_ptr(key)?;
-        // SAFETY: `entry` points to a whole SocketPeer of the map. Only this socket's own calls write
+        // SAFETY: `entry` points to a whole ReverseEntry of the map. Only this socket's own calls write
         // this key; what another key's reuse of the evicted entry could mix in is an address shown
         // wrongly once, never a wrong destination.
         Some(unsafe { ptr::read(entry) })
     }
 
     #[inline(always)]
-    fn remember_reverse(&self, key: &SocketKey, frontend: &SocketPeer) -> Result<(), Full> {
-        REVERSE.insert(key, frontend, BPF_ANY.into()).map_err(|_| Full)
+    fn remember_reverse(&self, key: &SocketKey, entry: &ReverseEntry) -> Result<(), Full> {
+        REVERSE.insert(key, entry, BPF_ANY.into()).map_err(|_| Full)
     }
 
     #[inline(always)]
     fn forget_reverse(&self, key: &SocketKey) {
         // An entry that is absent already is the usual case: most sockets never dial a service.
         let _ = REVERSE.remove(key);
+    }
+
+    #[inline(always)]
+    fn affinity(&self, key: &AffinityKey) -> Option<AffinityEntry> {
+        let entry = AFFINITY.get_ptr(key)?;
+        // SAFETY: `entry` points to a whole AffinityEntry of the map. What another key's reuse of an evicted
+        // entry could mix in is checked against the backend: at worst a client changes its endpoint.
+        Some(unsafe { ptr::read(entry) })
+    }
+
+    #[inline(always)]
+    fn remember_affinity(&self, key: &AffinityKey, entry: &AffinityEntry) -> Result<(), Full> {
+        AFFINITY.insert(key, entry, BPF_ANY.into()).map_err(|_| Full)
+    }
+
+    #[inline(always)]
+    fn in_source_ranges(&self, service: u32, source: &Address) -> bool {
+        let SourceRangeKey { prefix_len, service, address } = SourceRangeKey::new(service, *source, 128);
+        let [a, b, c, d] = address.words;
+        SOURCE_RANGES.get(&Key::new(prefix_len, [service, a, b, c, d])).is_some()
+    }
+
+    #[inline(always)]
+    fn network(&self, address: &Address) -> Option<u32> {
+        NETWORKS.get(&Key::new(128, address.words)).map(
+            #[inline(always)]
+            |network| load(network),
+        )
+    }
+
+    #[inline(always)]
+    fn node_flags(&self) -> NodeFlags {
+        let Some(entry) = NODE.get_ptr(0) else { return NodeFlags::default() };
+        // SAFETY: `entry` points to a whole NodeEntry of the map.
+        load(unsafe { &raw const (*entry).flags })
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: the helper takes nothing and returns a number.
+        unsafe { bpf_ktime_get_ns() }
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args_os().skip(1);
     options.cgroup = args.next().map_or(options.cgroup, Into::into);
     options.pin_path = args.next().map_or(options.pin_path, Into::into);
-    let mut dataplane = Dataplane::open("node-a", &options)?;
+    let mut dataplane = Dataplane::open("node-a", Rules::default(), &options)?;
 
     let mut web = Service::cluster_ip(ObjectName::new("default", "web"), vec!["10.96.0.10".parse()?]);
     let http = |port| ServicePort { name: "http".into(), protocol: Protocol::Tcp, port, node_port: None };

@@ -11,6 +11,7 @@ pub mod dataplane;
 #[cfg(feature = "agent")]
 mod demo;
 pub mod engine;
+pub mod explain;
 pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;

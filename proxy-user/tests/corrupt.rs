@@ -8,7 +8,7 @@ use proxy_common::abi::{
     ServiceFlags, TCP,
 };
 use shunt::{
-    engine::Engine,
+    engine::{Engine, Rules},
     model::{Event, Family, ObjectName, Protocol, Service, ServicePort},
     table::Usage,
     view::{decode, decode_node},
@@ -16,8 +16,16 @@ use shunt::{
 };
 use support::{NODE, cluster_ip};
 
-const SMALL: Capacities =
-    Capacities { frontends: 64, services: 16, slots: 64, backends: 64, name_cells: 512, sockets: 16 };
+const SMALL: Capacities = Capacities {
+    frontends: 64,
+    services: 16,
+    slots: 64,
+    backends: 64,
+    name_cells: 512,
+    sockets: 16,
+    affinities: 16,
+    prefixes: 64,
+};
 
 fn frontend(number: u8) -> FrontendKey {
     let address = Address::from(cluster_ip(number, Family::V4)).v4_word().unwrap();
@@ -51,7 +59,7 @@ fn a_frontend_that_leads_outside_of_the_services_is_removed() {
     lead(&mut maps, 3, 1 << 28);
     lead(&mut maps, 4, SMALL.services);
     let before = peak();
-    let mut engine = Engine::new(NODE, maps).unwrap();
+    let mut engine = Engine::new(NODE, Rules::default(), maps).unwrap();
     assert!(peak() - before < 64 * 1024, "memory is taken by what the maps hold, not by what they say");
     engine.sync().unwrap();
     engine.settle().unwrap();
@@ -78,7 +86,7 @@ fn sets_names_and_slots_that_lead_outside_are_shown_and_mended() {
     assert_eq!(decode(&maps).unwrap().len(), sets.len());
     assert!(begun.elapsed().as_secs() < 2, "a look takes as long as the maps are large");
 
-    let mut engine = Engine::new(NODE, maps).unwrap();
+    let mut engine = Engine::new(NODE, Rules::default(), maps).unwrap();
     engine.apply(service());
     engine.sync().unwrap();
     let shown = decode(engine.writer()).unwrap();
@@ -98,10 +106,16 @@ fn of_two_entries_with_one_name_the_one_that_clients_reach_goes_on() {
     for (service, cell) in [(0, 64), (1, 68)] {
         maps.store(&Store::Name { cell, text: text.into() });
         let flags = ServiceFlags::default();
-        maps.store(&Store::Policy { service, affinity_seconds: 0, flags, name: cell + 1 });
+        maps.store(&Store::Policy {
+            service,
+            affinity_seconds: 0,
+            flags,
+            name: cell + 1,
+            health_check_node_port: 0,
+        });
     }
     lead(&mut maps, 0, 1);
-    let mut engine = Engine::new(NODE, maps).unwrap();
+    let mut engine = Engine::new(NODE, Rules::default(), maps).unwrap();
     engine.apply(service());
     engine.sync().unwrap();
     assert_eq!(decode(engine.writer()).unwrap()[0].index, 1);
@@ -110,7 +124,7 @@ fn of_two_entries_with_one_name_the_one_that_clients_reach_goes_on() {
 #[test]
 fn the_longest_name_of_a_node_stays_within_its_cells() {
     let name = "ü".repeat(400);
-    let mut engine = Engine::new(name.as_str(), MemoryMaps::new(&SMALL)).unwrap();
+    let mut engine = Engine::new(name.as_str(), Rules::default(), MemoryMaps::new(&SMALL)).unwrap();
     engine.apply(service());
     engine.sync().unwrap();
     let shown = decode(engine.writer()).unwrap();

@@ -4,7 +4,7 @@
 mod support;
 
 use shunt::{
-    engine::Engine,
+    engine::{Engine, Rules},
     model::Family,
     writer::{Capacities, FaultyWriter, MapReader, MemoryMaps},
 };
@@ -28,7 +28,7 @@ fn what_waits_for_room_is_tried_again_after_a_sync_that_made_room_and_then_faile
     };
     let capacities = Capacities { frontends: 2, ..ROOMY };
     let writer = FaultyWriter { inner: MemoryMaps::new(&capacities), fate };
-    let mut engine = Engine::new(NODE, writer).unwrap();
+    let mut engine = Engine::new(NODE, Rules::default(), writer).unwrap();
     engine.apply(service(0, Family::V4, 80));
     engine.sync().unwrap();
 
@@ -48,7 +48,8 @@ fn what_waits_for_room_is_tried_again_after_a_sync_that_made_room_and_then_faile
 
 #[test]
 fn an_endpoint_stays_while_there_is_no_room_for_what_changed_about_it() {
-    let mut engine = Engine::new(NODE, MemoryMaps::new(&Capacities { backends: 2, ..ROOMY })).unwrap();
+    let mut engine =
+        Engine::new(NODE, Rules::default(), MemoryMaps::new(&Capacities { backends: 2, ..ROOMY })).unwrap();
     for event in [service(0, Family::V4, 80), slice(0, &[(1, false), (2, false)])] {
         engine.apply(event);
     }
@@ -65,7 +66,7 @@ fn an_endpoint_stays_while_there_is_no_room_for_what_changed_about_it() {
 fn endpoints_that_are_replaced_serve_until_there_is_room_for_the_new_ones() {
     let recorder = Recorder::new(&Capacities { backends: 4, ..ROOMY });
     let history = recorder.history();
-    let mut engine = Engine::new(NODE, recorder).unwrap();
+    let mut engine = Engine::new(NODE, Rules::default(), recorder).unwrap();
     engine.apply(service(0, Family::V4, 80));
     engine.apply(slice(0, &[(1, false), (2, false)]));
     engine.sync().unwrap();

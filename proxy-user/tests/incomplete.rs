@@ -3,7 +3,11 @@
 
 mod support;
 
-use shunt::{engine::Engine, model::Family, writer::MemoryMaps};
+use shunt::{
+    engine::{Engine, Rules},
+    model::Family,
+    writer::MemoryMaps,
+};
 use support::{
     NODE, offered,
     plain::{ROOMY, address, service, slice},
@@ -11,7 +15,7 @@ use support::{
 
 #[test]
 fn an_heir_that_cannot_read_everything_leaves_what_it_may_not_have_read() {
-    let mut engine = Engine::new(NODE, MemoryMaps::new(&ROOMY)).unwrap();
+    let mut engine = Engine::new(NODE, Rules::default(), MemoryMaps::new(&ROOMY)).unwrap();
     for number in [0, 1] {
         engine.apply(service(number, Family::V4, 80));
         engine.apply(slice(number, &[(1, false)]));
@@ -20,7 +24,7 @@ fn an_heir_that_cannot_read_everything_leaves_what_it_may_not_have_read() {
     let before = offered(engine.writer());
 
     // Of the first Service only the slice is unreadable, of the second all; a third one is new.
-    let mut heir = Engine::new(NODE, engine.writer().clone()).unwrap();
+    let mut heir = Engine::new(NODE, Rules::default(), engine.writer().clone()).unwrap();
     heir.hold(true);
     for event in [service(0, Family::V4, 80), service(2, Family::V4, 80), slice(2, &[(2, false)])] {
         heir.apply(event);

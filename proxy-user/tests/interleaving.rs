@@ -7,14 +7,14 @@ mod support;
 use proptest::prelude::*;
 use proxy_common::{
     abi::{
-        BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue,
-        ServiceFlags, SocketKey, SocketPeer,
+        Address, AffinityClient, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet,
+        FrontendKey4, FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceFlags, SocketKey,
+        SocketPeer,
     },
-    datapath::{Decision, Dial, Full, Tables, connect, send},
+    datapath::{Client, Decision, Dial, Full, Origin, Tables, connect, send},
 };
 use shunt::{
-    engine::Engine,
-    model::Protocol,
+    engine::{Engine, Rules},
     writer::{Capacities, MemoryMaps},
 };
 use std::{
@@ -22,11 +22,19 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
 };
-use support::{Moment, NODE, Recorder, World, event};
+use support::{Dialled, NODE, Recorder, World, allowed, dialled, event};
 
 /// So little room that freed slots and backends are reused all the time.
-const TIGHT: Capacities =
-    Capacities { frontends: 24, services: 24, slots: 64, backends: 48, name_cells: 256, sockets: 16 };
+const TIGHT: Capacities = Capacities {
+    frontends: 24,
+    services: 24,
+    slots: 64,
+    backends: 48,
+    name_cells: 256,
+    sockets: 16,
+    affinities: 16,
+    prefixes: 64,
+};
 
 /// A reader whose reads happen at different times: before each one, some writes may have happened.
 struct StraddlingReader<'a> {
@@ -72,54 +80,68 @@ impl Tables for StraddlingReader<'_> {
     fn remember_udp_flow(&self, _: &SocketKey, _: BackendRef) -> Result<(), Full> {
         Ok(())
     }
-    fn reverse(&self, _: &SocketKey) -> Option<SocketPeer> {
+    fn reverse(&self, _: &SocketKey) -> Option<ReverseEntry> {
         None
     }
-    fn remember_reverse(&self, _: &SocketKey, _: &SocketPeer) -> Result<(), Full> {
+    fn remember_reverse(&self, _: &SocketKey, _: &ReverseEntry) -> Result<(), Full> {
         Ok(())
     }
     fn forget_reverse(&self, _: &SocketKey) {}
+    fn affinity_seconds(&self, service: u32) -> u32 {
+        self.read().affinity_seconds(service)
+    }
+    fn affinity(&self, _: &AffinityKey) -> Option<AffinityEntry> {
+        None
+    }
+    fn remember_affinity(&self, _: &AffinityKey, _: &AffinityEntry) -> Result<(), Full> {
+        Ok(())
+    }
+    fn in_source_ranges(&self, service: u32, source: &Address) -> bool {
+        self.read().in_source_ranges(service, source)
+    }
+    fn network(&self, address: &Address) -> Option<u32> {
+        self.read().network(address)
+    }
+    fn node_flags(&self) -> NodeFlags {
+        self.read().node_flags()
+    }
+    fn now(&self) -> u64 {
+        0
+    }
     fn random(&self) -> u32 {
         self.random
     }
     fn count(&self, _: Counter) {}
 }
 
-/// What a client may meet while one moment gives way to the next: an endpoint, of either moment, of
-/// a service port that claims the address at either moment. (Where the rightful owner has to wait for room,
-/// another claimant has the address until then.)
-#[derive(Default)]
-struct Allowed {
-    endpoints: BTreeSet<SocketAddr>,
-    /// At some moment nobody had the address, or its owner no endpoint: then a refusal or a pass is
-    /// right.
-    nothing: bool,
-}
+/// A socket in a pod.
+struct Pod;
 
-fn allowed(moments: &[Moment], address: &(SocketAddr, Protocol)) -> Allowed {
-    let mut allowed = Allowed::default();
-    let claimants: BTreeSet<_> = moments.iter().filter_map(|m| m.claimants.get(address)).flatten().collect();
-    allowed.nothing = moments.iter().any(|m| !m.claimants.contains_key(address));
-    for endpoints in moments.iter().flat_map(|m| claimants.iter().filter_map(|c| m.endpoints.get(*c))) {
-        allowed.nothing |= endpoints.is_empty();
-        allowed.endpoints.extend(endpoints);
+impl Client for Pod {
+    fn origin(&self) -> Origin {
+        Origin::Pod
     }
-    allowed
+    fn address(&self) -> Option<Address> {
+        None
+    }
+    fn affinity(&self) -> AffinityClient {
+        AffinityClient::namespace(7)
+    }
 }
 
-fn dial(address: &(SocketAddr, Protocol)) -> Dial {
-    let peer = SocketPeer::new(address.0.ip().into(), address.0.port().to_be());
-    Dial { cookie: 1, peer, protocol: address.1 as u8 }
+fn dial(dialled: &Dialled) -> Dial {
+    let peer = SocketPeer::new(dialled.address.ip().into(), dialled.address.port().to_be());
+    Dial { cookie: 1, peer, protocol: dialled.protocol as u8 }
 }
 
-fn check(decision: Decision, allowed: &Allowed) -> Result<(), TestCaseError> {
+fn check(decision: Decision, endpoints: &BTreeSet<SocketAddr>, nothing: bool) -> Result<(), TestCaseError> {
     match decision {
         Decision::Rewrite(peer) => {
             let picked = SocketAddr::new(peer.address.to_ip(), u16::from_be(peer.port));
-            prop_assert!(allowed.endpoints.contains(&picked), "{picked} is no endpoint of the service");
+            prop_assert!(endpoints.contains(&picked), "{picked} is no endpoint of the service");
         }
-        Decision::Pass | Decision::Refuse => {
-            prop_assert!(allowed.nothing, "{decision:?} though there were endpoints all the time");
+        Decision::Pass | Decision::Refuse | Decision::Drop => {
+            prop_assert!(nothing, "{decision:?} though there were endpoints all the time");
         }
     }
     Ok(())
@@ -134,9 +156,9 @@ proptest! {
     ) {
         let recorder = Recorder::new(&TIGHT);
         let history = recorder.history();
-        let (mut engine, mut world) = (Engine::new(NODE, recorder).unwrap(), World::default());
+        let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), recorder).unwrap(), World::default());
         for events in steps {
-            let before = world.moment();
+            let before = world.model();
             for event in events {
                 world.apply(&event);
                 engine.apply(event);
@@ -147,14 +169,14 @@ proptest! {
             if !engine.unplaced().is_empty() {
                 break;
             }
-            let moments = [before, world.moment()];
-            let dialled: BTreeSet<_> = moments.iter().flat_map(|m| m.owners.keys()).collect();
+            let moments = [before, world.model()];
+            let dialled = dialled(&moments);
             for maps in history.borrow().iter() {
                 for address in &dialled {
                     let allowed = allowed(&moments, address);
                     for pick in 0..8_u32 {
                         maps.set_random(pick << 29);
-                        check(connect(maps, &dial(address)), &allowed)?;
+                        check(connect(maps, &Pod, &dial(address)), &allowed.endpoints, allowed.nothing)?;
                     }
                 }
             }
@@ -171,9 +193,9 @@ proptest! {
     ) {
         let recorder = Recorder::new(&TIGHT);
         let history = recorder.history();
-        let (mut engine, mut world) = (Engine::new(NODE, recorder).unwrap(), World::default());
+        let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), recorder).unwrap(), World::default());
         // What was true since the last grace period, and the number of states when each sync ended.
-        let mut moments = vec![world.moment()];
+        let mut moments = vec![world.model()];
         let mut ends: Vec<usize> = Vec::new();
         for event in steps {
             world.apply(&event);
@@ -188,15 +210,15 @@ proptest! {
                 let last = moments.pop().unwrap_or_default();
                 (moments, ends) = (vec![last], Vec::new());
             }
-            moments.push(world.moment());
+            moments.push(world.model());
             ends.push(history.borrow().len());
             if history.borrow().len() > 60 {
                 history.borrow_mut().clear();
-                (moments, ends) = (vec![world.moment()], Vec::new());
+                (moments, ends) = (vec![world.model()], Vec::new());
             }
         }
         let states = history.borrow();
-        let dialled: Vec<_> = moments.iter().flat_map(|m| m.owners.keys().copied()).collect();
+        let dialled: Vec<_> = dialled(&moments).into_iter().collect();
         if states.is_empty() || dialled.is_empty() {
             return Ok(());
         }
@@ -209,13 +231,14 @@ proptest! {
                 pauses: RefCell::new(pauses.into_iter()),
                 random,
             };
-            let decision = connect(&reader, &dial(&address));
+            let decision = connect(&reader, &Pod, &dial(&address));
             // A state written during sync k is met by clients of moment k and of moment k + 1.
             let sync_of = |state: usize| ends.iter().take_while(|end| **end <= state).count();
             let (from, to) = (sync_of(start), sync_of(reader.now.get()) + 1);
             let last = moments.len() - 1;
             let met = &moments[from.min(last)..=to.min(last)];
-            check(decision, &allowed(met, &address))?;
+            let allowed = allowed(met, &address);
+            check(decision, &allowed.endpoints, allowed.nothing)?;
         }
     }
 
@@ -223,7 +246,7 @@ proptest! {
     fn a_udp_socket_never_goes_on_with_a_backend_that_is_gone(
         steps in prop::collection::vec(event(), 2..80),
     ) {
-        let (mut engine, mut world) = (Engine::new(NODE, MemoryMaps::new(&TIGHT)).unwrap(), World::default());
+        let (mut engine, mut world) = (Engine::new(NODE, Rules::default(), MemoryMaps::new(&TIGHT)).unwrap(), World::default());
         for event in steps {
             world.apply(&event);
             engine.apply(event);
@@ -232,10 +255,11 @@ proptest! {
                 break;
             }
             // The maps keep what sockets remember, through every reuse of an index.
-            let now = [world.moment()];
-            for (address, cookie) in now[0].owners.keys().flat_map(|address| [(address, 1), (address, 2)]) {
-                let again = Dial { cookie, ..dial(address) };
-                check(send(engine.writer(), &again), &allowed(&now, address))?;
+            let now = [world.model()];
+            for (address, cookie) in dialled(&now).into_iter().flat_map(|address| [(address, 1), (address, 2)]) {
+                let again = Dial { cookie, ..dial(&address) };
+                let allowed = allowed(&now, &address);
+                check(send(engine.writer(), &Pod, &again), &allowed.usable, allowed.nothing)?;
             }
         }
     }

@@ -10,21 +10,10 @@ const MAPPED: u32 = 0x0000_ffff_u32.to_be();
 ///
 /// Four 32-bit words in network byte order, as the kernel's `user_ip6` has them: a program copies
 /// words, never single bytes.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Debug,
-    Default,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-)]
+///
+/// Their order is fit for sorting and no more: the last words count first, because those of one
+/// cluster differ there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Address {
     /// The address, most significant word first, each word in network byte order.
@@ -53,6 +42,30 @@ impl Address {
         }
     }
 
+    /// True for an address that the kernel takes to the caller's own namespace: the loopback addresses, and
+    /// the unspecified one, which connect() replaces by them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        match self.v4_word() {
+            Some(word) => u32::from_be(word) >> 24 == 127 || word == 0,
+            None => {
+                let [a, b, c, d] = self.words;
+                a | b | c == 0 && (d == 0 || d == 1_u32.to_be())
+            }
+        }
+    }
+
+    /// The unspecified address of this address's family.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unspecified(&self) -> Self {
+        match self.v4_word() {
+            Some(_) => Self::from_v4_word(0),
+            None => Self { words: [0; 4] },
+        }
+    }
+
     /// The address as the standard library writes it; an IPv4-mapped one as IPv4.
     #[must_use]
     pub fn to_ip(self) -> IpAddr {
@@ -67,6 +80,22 @@ impl Address {
                 IpAddr::V6(Ipv6Addr::from(bytes))
             }
         }
+    }
+}
+
+impl Ord for Address {
+    #[inline]
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        let halves =
+            |[a, b, c, d]: [u32; 4]| (u64::from(d) << 32 | u64::from(c), u64::from(b) << 32 | u64::from(a));
+        halves(self.words).cmp(&halves(other.words))
+    }
+}
+
+impl PartialOrd for Address {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -104,6 +133,17 @@ mod tests {
         }
         let bytes = Address::from("2001:db8::9".parse::<Ipv6Addr>().unwrap());
         assert_eq!(bytes.as_bytes(), "2001:db8::9".parse::<Ipv6Addr>().unwrap().octets());
+    }
+
+    #[test]
+    fn what_stays_in_the_callers_own_namespace_is_loopback() {
+        let loopback = |text: &str| Address::from(text.parse::<IpAddr>().unwrap()).is_loopback();
+        for text in ["127.0.0.1", "127.255.0.9", "0.0.0.0", "::ffff:127.0.0.5", "::1", "::"] {
+            assert!(loopback(text), "{text}");
+        }
+        for text in ["126.0.0.1", "128.0.0.1", "10.0.0.127", "::2", "1::1", "fd00::1"] {
+            assert!(!loopback(text), "{text}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct BackendEntry {
     pub address: Address,
     /// Port, network byte order; from the EndpointSlice, not from the Service.
     pub port: u16,
-    /// Facts about the endpoint.
+    /// Facts about the endpoint, and the sets it is in.
     pub flags: BackendFlags,
     /// Number of times this index was freed; survives reuse.
     pub generation: u32,
@@ -62,8 +62,16 @@ const _: () = assert!(size_of::<BackendRef>() == 8);
 const _: () = assert!(size_of::<BackendEntry>() == 32);
 
 flags! {
-    /// Facts about a backend, as bits.
+    /// Facts about a backend, as bits. They share a 64-bit word with port and generation, and change by
+    /// one store.
     pub struct BackendFlags(u16);
     /// The endpoint runs on this node.
     LOCAL = 1;
+    /// The entry stands for an endpoint that can serve: ready, or serving while it terminates. An entry
+    /// that was freed has lost it.
+    LIVE = 1 << 1;
+    /// The cluster set names it: cluster-policy traffic may be pinned to it.
+    IN_CLUSTER = 1 << 2;
+    /// The local set names it: local-policy traffic may be pinned to it.
+    IN_LOCAL = 1 << 3;
 }

@@ -29,11 +29,27 @@ pub enum Counter {
     ReverseFull = 10,
     /// Refused because a map index led nowhere. Always zero; anything else is a bug in Shunt.
     Inconsistent = 11,
+    /// connect() was dropped: `internalTrafficPolicy: Local`, and no usable endpoint on this node.
+    ConnectNoLocalEndpoint = 12,
+    /// connect() was dropped: an address inside a ServiceCIDR that is no ClusterIP.
+    ConnectUnallocated = 13,
+    /// sendmsg() was dropped: `internalTrafficPolicy: Local`, and no usable endpoint on this node.
+    SendNoLocalEndpoint = 14,
+    /// sendmsg() was dropped: an address inside a ServiceCIDR that is no ClusterIP.
+    SendUnallocated = 15,
+    /// A call to a load-balancer address with source ranges was left to the packet path, which knows the
+    /// source address.
+    SourceUnknown = 16,
+    /// A new flow went where its client's session affinity says.
+    AffinityKept = 17,
+    /// A new flow of a service port with session affinity chose a backend: its client had none, or none
+    /// that may be used any more.
+    AffinityNew = 18,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 19] = [
         Self::ConnectForwarded,
         Self::ConnectNoEndpoint,
         Self::ConnectUnknownPort,
@@ -46,6 +62,13 @@ impl Counter {
         Self::PeerNameRestored,
         Self::ReverseFull,
         Self::Inconsistent,
+        Self::ConnectNoLocalEndpoint,
+        Self::ConnectUnallocated,
+        Self::SendNoLocalEndpoint,
+        Self::SendUnallocated,
+        Self::SourceUnknown,
+        Self::AffinityKept,
+        Self::AffinityNew,
     ];
 
     /// Number of counters: the size of COUNTERS.
@@ -67,6 +90,13 @@ impl Counter {
             Self::PeerNameRestored => "peer_name_restored",
             Self::ReverseFull => "reverse_full",
             Self::Inconsistent => "inconsistent",
+            Self::ConnectNoLocalEndpoint => "connect_no_local_endpoint",
+            Self::ConnectUnallocated => "connect_unallocated",
+            Self::SendNoLocalEndpoint => "send_no_local_endpoint",
+            Self::SendUnallocated => "send_unallocated",
+            Self::SourceUnknown => "source_unknown",
+            Self::AffinityKept => "affinity_kept",
+            Self::AffinityNew => "affinity_new",
         }
     }
 }

@@ -35,6 +35,13 @@ macro_rules! flags {
             pub const fn contains(self, other: Self) -> bool {
                 self.0 & other.0 == other.0
             }
+
+            /// The bits of both.
+            #[inline(always)]
+            #[must_use]
+            pub const fn union(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
         }
 
         impl core::ops::BitOrAssign for $name {

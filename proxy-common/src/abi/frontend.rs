@@ -9,10 +9,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub enum Scope {
     /// Exactly the key's address and port.
     Exact = 0,
-    /// Any address of this node (NodePort); the key's address is zero.
+    /// Any address of this node where NodePorts answer; the key's address is zero.
     Node = 1,
-    /// Any port and protocol of the key's address, which is a ClusterIP; port and protocol are
-    /// zero. Its only use is to refuse what no service port serves.
+    /// Any port and protocol of the key's address; port and protocol are zero. It says what the address
+    /// is beside its exact frontends: a ClusterIP, of which the rest is refused, or an address of this
+    /// node, where NodePorts answer.
     Address = 2,
 }
 
@@ -61,7 +62,7 @@ pub struct FrontendValue {
     /// the value in parts, a reader meets the new check with the old index and looks again, never the
     /// other way round.
     kind_and_check: u32,
-    /// Index into SERVICES; meaningless with [`FrontendFlags::ADDRESS_ONLY`].
+    /// Index into SERVICES; zero for a [`Scope::Address`], which leads to no service port.
     pub service: u32,
 }
 
@@ -132,6 +133,17 @@ flags! {
     LOAD_BALANCER = 1 << 3;
     /// The address is a ClusterIP, and what no service port of it serves is refused.
     ADDRESS_ONLY = 1 << 4;
+    /// The address is one of this node's, and NodePorts answer there.
+    NODE_ADDRESS = 1 << 5;
+}
+
+impl FrontendFlags {
+    /// True for the kinds that lead to a service port; the others only say what an address is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn leads_to_service(self) -> bool {
+        self.0 & (Self::ADDRESS_ONLY.0 | Self::NODE_ADDRESS.0) == 0
+    }
 }
 
 const _: () = assert!(size_of::<FrontendKey4>() == 8);

@@ -8,29 +8,39 @@
 //! BACKENDS      array*  backend index  -> BackendEntry{address, port, generation}
 //! NAMES         array*  cells of text; only userspace reads it
 //! UDP_FLOWS     LRU     SocketKey{cookie, frontend} -> BackendRef
-//! REVERSE       LRU     SocketKey{cookie, backend}  -> SocketPeer (the frontend)
+//! REVERSE       LRU     SocketKey{cookie, backend}  -> ReverseEntry{frontend, backend}
+//! AFFINITY      LRU     AffinityKey{client, service} -> AffinityEntry{backend, time}
+//! SOURCE_RANGES LPM     SourceRangeKey{service, prefix} -> SourceRule
+//! NETWORKS      LPM     NetworkKey{prefix} -> Network
+//! NODE          array*  one NodeEntry
 //! COUNTERS      per-CPU array, indexed by Counter
 //!               * BPF_F_MMAPABLE: userspace writes by plain stores
 //! ```
 
 mod address;
+mod affinity;
 mod backend;
 mod counter;
 mod flags;
 mod frontend;
+mod node;
+mod prefix;
 mod service;
 mod socket;
 
 pub use address::Address;
+pub use affinity::{AffinityClient, AffinityEntry, AffinityKey};
 pub use backend::{BackendEntry, BackendFlags, BackendRef};
 pub use counter::Counter;
 pub use frontend::{FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, Scope};
+pub use node::{NodeEntry, NodeFlags};
+pub use prefix::{MAPPED_BITS, Network, NetworkKey, SourceRangeKey, SourceRule};
 pub use service::{EndpointSet, ServiceEntry, ServiceFlags};
-pub use socket::{SocketKey, SocketPeer};
+pub use socket::{ReverseEntry, SocketKey, SocketPeer};
 
-/// Version of the layout of all maps. It stands in the pin path (`…/v1/…`) and in a read-only
+/// Version of the layout of all maps. It stands in the pin path (`…/v2/…`) and in a read-only
 /// global of the programs, so that an agent never adopts maps of another layout.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// IP protocol number of TCP (RFC 9293).
 pub const TCP: u8 = 6;

@@ -55,8 +55,11 @@ pub struct ServiceEntry {
     pub flags: ServiceFlags,
     /// Index of the first cell of this service port's name in NAMES, plus one; zero for none.
     pub name: u32,
+    /// `healthCheckNodePort`, host byte order, where the service answers one; else zero. No program
+    /// reads it.
+    pub health_check_node_port: u16,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: u16,
 }
 
 const _: () = assert!(size_of::<ServiceEntry>() == 32);
@@ -70,4 +73,16 @@ flags! {
     EXTERNAL_LOCAL = 1 << 1;
     /// A usable endpoint exists somewhere in the cluster: an empty set means drop, not reject.
     ANY_USABLE = 1 << 2;
+    /// `loadBalancerSourceRanges` of this family: SOURCE_RANGES says who may use the load-balancer
+    /// addresses.
+    SOURCE_RANGES = 1 << 3;
+    /// No endpoint is ready: the cluster set holds those that still serve while they terminate. No program
+    /// reads this flag and those below; they say why a set is as it is.
+    CLUSTER_TERMINATING = 1 << 4;
+    /// The same of the local set.
+    LOCAL_TERMINATING = 1 << 5;
+    /// Topology hints leave those of the ready endpoints to the cluster set that are meant for this node.
+    NODE_HINTS = 1 << 6;
+    /// Topology hints leave those of the ready endpoints to the cluster set that are meant for its zone.
+    ZONE_HINTS = 1 << 7;
 }

@@ -1,9 +1,8 @@
-//! From a dialled address to a backend: one hash look-up and three array reads.
+//! From a dialled address to a frontend.
 
-use super::Tables;
+use super::{Client, Origin, Tables};
 use crate::abi::{
-    Address, BackendEntry, BackendRef, FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, Scope,
-    ServiceFlags, SocketPeer,
+    Address, FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, Network, NodeFlags, Scope, SocketPeer,
 };
 
 /// What an address, port and protocol is to the node.
@@ -13,31 +12,68 @@ pub enum Lookup {
     NotAService,
     /// A ClusterIP, but no service port of it.
     UnknownPort,
-    /// A frontend of this service port.
+    /// An address of a ServiceCIDR that no Service has.
+    Unallocated,
+    /// A frontend of a service port.
     Frontend(FrontendValue),
-}
-
-/// Why no backend was picked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// The set that the policy allows is empty.
-    NoEndpoint,
-    /// An index led outside of a map: a bug.
-    Inconsistent,
 }
 
 /// Looks up the frontend that `peer` and `protocol` name; an IPv4-mapped address is an IPv4 one.
 ///
-/// The exact entry comes first. Only where it is missing, a second look-up tells a ClusterIP that
-/// serves other ports (refused, as kube-proxy's nftables mode does) from a foreign address.
+/// * The exact entry comes first: a load-balancer address that is also the node's keeps its own ports.
+/// * Only where it is missing, a second look-up tells what the address is: a ClusterIP that serves other
+///   ports (refused, as kube-proxy's nftables mode does), or the node's, where a third one finds the
+///   NodePort. Other nodes' addresses are foreign: their own rules and policies decide.
+/// * A loopback address is this node's only in the node's own namespace; a pod means itself.
+/// * What is left inside a ServiceCIDR is nobody's, and is dropped where ServiceCIDRs are known.
 #[inline(always)]
-pub fn find_frontend<T: Tables>(tables: &T, peer: &SocketPeer, protocol: u8) -> Lookup {
-    if let Some(frontend) = look_up(tables, peer.address, peer.port, protocol, Scope::Exact) {
+pub fn find_frontend<T: Tables, C: Client>(
+    tables: &T,
+    client: &C,
+    peer: &SocketPeer,
+    protocol: u8,
+) -> Lookup {
+    let address = peer.address;
+    if address.is_loopback() {
+        let flag = match address.v4_word() {
+            Some(_) => NodeFlags::LOCALHOST_V4,
+            None => NodeFlags::LOCALHOST_V6,
+        };
+        if client.origin() as u8 != Origin::Node as u8 || !tables.node_flags().contains(flag) {
+            return Lookup::NotAService;
+        }
+        return find_node_port(tables, peer, protocol);
+    }
+    if let Some(frontend) = look_up(tables, address, peer.port, protocol, Scope::Exact) {
         return Lookup::Frontend(frontend);
     }
-    match look_up(tables, peer.address, 0, 0, Scope::Address) {
-        Some(value) if value.kind().contains(FrontendFlags::ADDRESS_ONLY) => Lookup::UnknownPort,
-        _ => Lookup::NotAService,
+    let Some(whole) = look_up(tables, address, 0, 0, Scope::Address) else {
+        return unknown_address(tables, &address);
+    };
+    if whole.kind().contains(FrontendFlags::NODE_ADDRESS) {
+        return find_node_port(tables, peer, protocol);
+    }
+    if whole.kind().contains(FrontendFlags::ADDRESS_ONLY) { Lookup::UnknownPort } else { Lookup::NotAService }
+}
+
+/// The NodePort that is dialled on an address of this node.
+#[inline(always)]
+fn find_node_port<T: Tables>(tables: &T, peer: &SocketPeer, protocol: u8) -> Lookup {
+    match look_up(tables, peer.address.unspecified(), peer.port, protocol, Scope::Node) {
+        Some(frontend) => Lookup::Frontend(frontend),
+        None => Lookup::NotAService,
+    }
+}
+
+/// What an address is that stands in no frontend.
+#[inline(always)]
+fn unknown_address<T: Tables>(tables: &T, address: &Address) -> Lookup {
+    if tables.node_flags().contains(NodeFlags::SERVICE_CIDRS)
+        && tables.network(address) == Some(Network::Services as u32)
+    {
+        Lookup::Unallocated
+    } else {
+        Lookup::NotAService
     }
 }
 
@@ -74,30 +110,4 @@ fn look_up<T: Tables>(
 fn twice(check: u32, look_up: impl Fn() -> Option<FrontendValue>) -> Option<FrontendValue> {
     let found = look_up()?;
     if found.is_of(check) { Some(found) } else { look_up().filter(|found| found.is_of(check)) }
-}
-
-/// Picks a backend for a new flow, uniformly at random among the set that the policy allows.
-///
-/// A ClusterIP obeys `internalTrafficPolicy`. Every other frontend dialled on this node reaches
-/// the cluster set: `internalTrafficPolicy` never applies to it, and `externalTrafficPolicy: Local`
-/// short-circuits to the cluster set for traffic from pods and from the node itself.
-#[inline(always)]
-pub fn pick_backend<T: Tables>(
-    tables: &T,
-    frontend: FrontendValue,
-) -> Result<(BackendRef, BackendEntry), Refusal> {
-    let service = frontend.service;
-    let flags = tables.service_flags(service).ok_or(Refusal::Inconsistent)?;
-    let local =
-        flags.contains(ServiceFlags::INTERNAL_LOCAL) && frontend.kind().contains(FrontendFlags::CLUSTER_IP);
-    let set = if local { tables.local_set(service) } else { tables.cluster_set(service) };
-    let set = set.ok_or(Refusal::Inconsistent)?;
-    if set.count() == 0 {
-        return Err(Refusal::NoEndpoint);
-    }
-    // The high word of a 32x32-bit product is uniform over 0..count without a division.
-    let chosen = ((u64::from(tables.random()) * u64::from(set.count())) >> 32) as u32;
-    let slot = tables.slot(set.base().wrapping_add(chosen)).ok_or(Refusal::Inconsistent)?;
-    let backend = tables.backend(slot.index()).ok_or(Refusal::Inconsistent)?;
-    Ok((slot, backend))
 }

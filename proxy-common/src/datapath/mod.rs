@@ -1,10 +1,19 @@
-//! The decisions of the datapath as ordinary Rust, generic over [`Tables`]: the kernel's maps in
-//! the programs, plain collections in tests. Nothing here loops over backends.
+//! The decisions of the datapath as ordinary Rust, generic over [`Tables`] and [`Client`]: the kernel's maps
+//! and sockets in the programs, plain collections in tests. Nothing here loops over backends.
+//!
+//! A new connection goes [`find_frontend`] → [`admit`] → [`applicable_set`] → [`pick_backend`]; [`route`] is
+//! the first three.
 
+mod client;
 mod lookup;
+mod pick;
+mod route;
 mod socket;
 mod tables;
 
-pub use lookup::{Lookup, Refusal, find_frontend, pick_backend};
+pub use client::{Client, Origin, PacketClient};
+pub use lookup::{Lookup, find_frontend};
+pub use pick::pick_backend;
+pub use route::{Reason, Route, Verdict, admit, applicable_set, route};
 pub use socket::{Decision, Dial, connect, release, restore_peer_name, restore_sender, send, send_connected};
 pub use tables::{Full, Tables};

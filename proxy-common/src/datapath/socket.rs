@@ -1,8 +1,8 @@
 //! The socket path: a connection to a Service is pointed at its backend when it is made, and no
 //! packet is ever rewritten.
 
-use super::{Lookup, Refusal, Tables, find_frontend, pick_backend};
-use crate::abi::{BackendEntry, BackendRef, Counter, FrontendValue, SocketKey, SocketPeer};
+use super::{Client, Reason, Tables, Verdict, admit, applicable_set, pick::live, pick_backend};
+use crate::abi::{BackendFlags, BackendRef, Counter, FrontendValue, ReverseEntry, SocketKey, SocketPeer};
 
 /// A socket call that names a destination: connect(), or sendmsg() with an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,27 +24,40 @@ pub enum Decision {
     Rewrite(SocketPeer),
     /// The call fails: ECONNREFUSED, or EPERM where socket programs have no bpf_set_retval (before 6.1).
     Refuse,
+    /// The call fails as if nobody had answered: ETIMEDOUT for a connect(), but at once, since a hook cannot
+    /// make the caller wait; EPERM for a datagram, which is what a DROP rule gives a local sender.
+    Drop,
 }
 
 /// Counters of one kind of call, so that connect and send share one decision.
 struct Reasons {
     no_endpoint: Counter,
+    no_local_endpoint: Counter,
     unknown_port: Counter,
+    unallocated: Counter,
 }
 
-const CONNECT: Reasons =
-    Reasons { no_endpoint: Counter::ConnectNoEndpoint, unknown_port: Counter::ConnectUnknownPort };
-const SEND: Reasons =
-    Reasons { no_endpoint: Counter::SendNoEndpoint, unknown_port: Counter::SendUnknownPort };
+const CONNECT: Reasons = Reasons {
+    no_endpoint: Counter::ConnectNoEndpoint,
+    no_local_endpoint: Counter::ConnectNoLocalEndpoint,
+    unknown_port: Counter::ConnectUnknownPort,
+    unallocated: Counter::ConnectUnallocated,
+};
+const SEND: Reasons = Reasons {
+    no_endpoint: Counter::SendNoEndpoint,
+    no_local_endpoint: Counter::SendNoLocalEndpoint,
+    unknown_port: Counter::SendUnknownPort,
+    unallocated: Counter::SendUnallocated,
+};
 
 /// connect(): points a connection to a frontend at a backend, once.
 #[inline(always)]
-pub fn connect<T: Tables>(tables: &T, dial: &Dial) -> Decision {
-    let frontend = match classify(tables, dial, &CONNECT) {
+pub fn connect<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decision {
+    let frontend = match admit(tables, client, &dial.peer, dial.protocol) {
         Ok(frontend) => frontend,
-        Err(decision) => return decision,
+        Err(verdict) => return refuse(tables, verdict, &CONNECT),
     };
-    match choose(tables, dial, frontend, &CONNECT) {
+    match choose(tables, client, dial, frontend, &CONNECT) {
         Ok((_, peer)) => {
             tables.count(Counter::ConnectForwarded);
             Decision::Rewrite(peer)
@@ -54,24 +67,23 @@ pub fn connect<T: Tables>(tables: &T, dial: &Dial) -> Decision {
 }
 
 /// sendmsg() with an address on an unconnected UDP socket: the first datagram to a frontend picks a
-/// backend, later ones keep it for as long as it lives.
+/// backend, later ones keep it for as long as it can serve, whatever policies and topology say since.
 #[inline(always)]
-pub fn send<T: Tables>(tables: &T, dial: &Dial) -> Decision {
-    let frontend = match classify(tables, dial, &SEND) {
+pub fn send<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decision {
+    let frontend = match admit(tables, client, &dial.peer, dial.protocol) {
         Ok(frontend) => frontend,
-        Err(decision) => return decision,
+        Err(verdict) => return refuse(tables, verdict, &SEND),
     };
     let flow = SocketKey { cookie: dial.cookie, peer: dial.peer };
     let mut counter = Counter::SendNewFlow;
     if let Some(remembered) = tables.udp_flow(&flow) {
         counter = Counter::SendStaleFlow;
-        if let Some(backend) = live(tables, remembered, frontend.service) {
+        if let Some(backend) = live(tables, remembered, frontend, BackendFlags::LIVE) {
             let peer = SocketPeer::new(backend.address, backend.port);
             // The reverse entry may have been evicted since, or belong to another frontend by now.
             let reverse = SocketKey { cookie: dial.cookie, peer };
-            if tables.reverse(&reverse) == Some(dial.peer)
-                || tables.remember_reverse(&reverse, &dial.peer).is_ok()
-            {
+            let entry = ReverseEntry::new(dial.peer, dial.protocol, remembered);
+            if tables.reverse(&reverse) == Some(entry) || tables.remember_reverse(&reverse, &entry).is_ok() {
                 tables.count(Counter::SendKnownFlow);
                 return Decision::Rewrite(peer);
             }
@@ -79,7 +91,7 @@ pub fn send<T: Tables>(tables: &T, dial: &Dial) -> Decision {
             return Decision::Refuse;
         }
     }
-    match choose(tables, dial, frontend, &SEND) {
+    match choose(tables, client, dial, frontend, &SEND) {
         Ok((slot, peer)) => {
             // Losing this memory costs stickiness, never correctness, so a full map is no error.
             let _ = tables.remember_udp_flow(&flow, slot);
@@ -95,31 +107,41 @@ pub fn send<T: Tables>(tables: &T, dial: &Dial) -> Decision {
 /// A connected UDP socket may name an address in sendmsg() all the same. If that is the frontend it is
 /// connected through, the backend of its connect() is the only one whose replies the kernel lets in.
 #[inline(always)]
-pub fn send_connected<T: Tables>(tables: &T, dial: &Dial, connected: SocketPeer) -> Decision {
-    let reverse = SocketKey { cookie: dial.cookie, peer: connected };
-    if connected.port != 0 && tables.reverse(&reverse) == Some(dial.peer) {
-        tables.count(Counter::SendKnownFlow);
-        return Decision::Rewrite(connected);
+pub fn send_connected<T: Tables, C: Client>(
+    tables: &T,
+    client: &C,
+    dial: &Dial,
+    connected: SocketPeer,
+) -> Decision {
+    if connected.port != 0 {
+        let reverse = SocketKey { cookie: dial.cookie, peer: connected };
+        if tables.reverse(&reverse).is_some_and(
+            #[inline(always)]
+            |entry| entry.frontend() == dial.peer,
+        ) {
+            tables.count(Counter::SendKnownFlow);
+            return Decision::Rewrite(connected);
+        }
     }
-    send(tables, dial)
+    send(tables, client, dial)
 }
 
 /// recvmsg(): the address to show as the sender, if `sender` is a backend that this socket reached
 /// through a frontend.
 #[inline(always)]
 pub fn restore_sender<T: Tables>(tables: &T, cookie: u64, sender: SocketPeer) -> Option<SocketPeer> {
-    let frontend = tables.reverse(&SocketKey { cookie, peer: sender })?;
+    let entry = tables.reverse(&SocketKey { cookie, peer: sender })?;
     tables.count(Counter::ReplyRestored);
-    Some(frontend)
+    Some(entry.frontend())
 }
 
 /// getpeername(): the address to show, if `peer` is a backend that this socket reached through a
 /// frontend.
 #[inline(always)]
 pub fn restore_peer_name<T: Tables>(tables: &T, cookie: u64, peer: SocketPeer) -> Option<SocketPeer> {
-    let frontend = tables.reverse(&SocketKey { cookie, peer })?;
+    let entry = tables.reverse(&SocketKey { cookie, peer })?;
     tables.count(Counter::PeerNameRestored);
-    Some(frontend)
+    Some(entry.frontend())
 }
 
 /// The end of a socket that is connected to `peer`, or to nothing (port zero): its reverse entry
@@ -135,50 +157,50 @@ pub fn release<T: Tables>(tables: &T, cookie: u64, peer: SocketPeer) {
     }
 }
 
-/// The frontend that a call dials, or what becomes of a call that dials none.
+/// Counts a verdict that is no endpoint, and says what it means to a socket.
 #[inline(always)]
-fn classify<T: Tables>(tables: &T, dial: &Dial, reasons: &Reasons) -> Result<FrontendValue, Decision> {
-    match find_frontend(tables, &dial.peer, dial.protocol) {
-        Lookup::NotAService => Err(Decision::Pass),
-        Lookup::UnknownPort => {
-            tables.count(reasons.unknown_port);
-            Err(Decision::Refuse)
-        }
-        Lookup::Frontend(frontend) => Ok(frontend),
+fn refuse<T: Tables>(tables: &T, verdict: Verdict, reasons: &Reasons) -> Decision {
+    let (decision, reason) = match verdict {
+        Verdict::Reject(reason) => (Decision::Refuse, reason),
+        Verdict::Drop(reason) => (Decision::Drop, reason),
+        Verdict::Pass(reason) => (Decision::Pass, reason),
+        Verdict::Forward(_) => (Decision::Refuse, Reason::Inconsistent),
+    };
+    match reason {
+        Reason::NotAService => {}
+        Reason::SourceUnknown => tables.count(Counter::SourceUnknown),
+        Reason::UnknownPort => tables.count(reasons.unknown_port),
+        Reason::NoEndpoint => tables.count(reasons.no_endpoint),
+        Reason::NoLocalEndpoint => tables.count(reasons.no_local_endpoint),
+        Reason::Unallocated => tables.count(reasons.unallocated),
+        // A socket's source is unknown, so it is never found outside of the ranges.
+        Reason::SourceNotAllowed | Reason::Inconsistent => tables.count(Counter::Inconsistent),
     }
+    decision
 }
 
 /// Picks a backend and writes the reverse entry *before* the caller rewrites the destination: a
 /// reply may arrive on another CPU before this program has ended.
 #[inline(always)]
-fn choose<T: Tables>(
+fn choose<T: Tables, C: Client>(
     tables: &T,
+    client: &C,
     dial: &Dial,
     frontend: FrontendValue,
     reasons: &Reasons,
 ) -> Result<(BackendRef, SocketPeer), Decision> {
-    let (slot, backend) = pick_backend(tables, frontend).map_err(|refusal| {
-        tables.count(match refusal {
-            Refusal::NoEndpoint => reasons.no_endpoint,
-            Refusal::Inconsistent => Counter::Inconsistent,
-        });
-        Decision::Refuse
-    })?;
+    let route = match applicable_set(tables, client, frontend) {
+        Ok(route) => route,
+        Err(verdict) => return Err(refuse(tables, verdict, reasons)),
+    };
+    let Some((slot, backend)) = pick_backend(tables, client, &route) else {
+        return Err(refuse(tables, Verdict::Reject(Reason::Inconsistent), reasons));
+    };
     let peer = SocketPeer::new(backend.address, backend.port);
-    if tables.remember_reverse(&SocketKey { cookie: dial.cookie, peer }, &dial.peer).is_err() {
+    let entry = ReverseEntry::new(dial.peer, dial.protocol, slot);
+    if tables.remember_reverse(&SocketKey { cookie: dial.cookie, peer }, &entry).is_err() {
         tables.count(Counter::ReverseFull);
         return Err(Decision::Refuse);
     }
     Ok((slot, peer))
-}
-
-/// The backend of a memory, unless its index was freed since. An index is given a new address only
-/// after its generation has changed and every program that could have seen the old one has ended.
-///
-/// An LRU map may give an element to another key between the look-up and the load of its value:
-/// then the memory is another socket's, and as a rule of another service port.
-#[inline(always)]
-fn live<T: Tables>(tables: &T, remembered: BackendRef, service: u32) -> Option<BackendEntry> {
-    let backend = tables.backend(remembered.index())?;
-    (backend.generation == remembered.generation() && backend.service == service).then_some(backend)
 }

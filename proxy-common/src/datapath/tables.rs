@@ -1,8 +1,8 @@
 //! What the datapath reads and writes.
 
 use crate::abi::{
-    BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue, ServiceFlags,
-    SocketKey, SocketPeer,
+    Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4,
+    FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceFlags, SocketKey,
 };
 
 /// A map had no room for an entry.
@@ -18,6 +18,8 @@ pub trait Tables {
     fn frontend6(&self, key: &FrontendKey6) -> Option<FrontendValue>;
     /// Policies of a service port.
     fn service_flags(&self, service: u32) -> Option<ServiceFlags>;
+    /// Idle time of a client's affinity, seconds; zero without session affinity, and outside of the map.
+    fn affinity_seconds(&self, service: u32) -> u32;
     /// What cluster-policy traffic may reach.
     fn cluster_set(&self, service: u32) -> Option<EndpointSet>;
     /// What local-policy traffic may reach.
@@ -31,11 +33,23 @@ pub trait Tables {
     /// Remembers the backend that a socket uses for a frontend.
     fn remember_udp_flow(&self, key: &SocketKey, backend: BackendRef) -> Result<(), Full>;
     /// Looks up REVERSE: the frontend through which a socket reaches a backend.
-    fn reverse(&self, key: &SocketKey) -> Option<SocketPeer>;
+    fn reverse(&self, key: &SocketKey) -> Option<ReverseEntry>;
     /// Remembers the frontend through which a socket reaches a backend.
-    fn remember_reverse(&self, key: &SocketKey, frontend: &SocketPeer) -> Result<(), Full>;
+    fn remember_reverse(&self, key: &SocketKey, entry: &ReverseEntry) -> Result<(), Full>;
     /// Forgets the frontend through which a socket reaches a backend, if it is remembered.
     fn forget_reverse(&self, key: &SocketKey);
+    /// Looks up AFFINITY.
+    fn affinity(&self, key: &AffinityKey) -> Option<AffinityEntry>;
+    /// Remembers the backend that a client keeps.
+    fn remember_affinity(&self, key: &AffinityKey, entry: &AffinityEntry) -> Result<(), Full>;
+    /// Whether SOURCE_RANGES lets a client use the load-balancer addresses of a service port.
+    fn in_source_ranges(&self, service: u32, source: &Address) -> bool;
+    /// Looks up NETWORKS: a [`crate::abi::Network`].
+    fn network(&self, address: &Address) -> Option<u32>;
+    /// Facts about the node.
+    fn node_flags(&self) -> NodeFlags;
+    /// CLOCK_MONOTONIC in nanoseconds.
+    fn now(&self) -> u64;
     /// 32 random bits.
     fn random(&self) -> u32;
     /// Adds one to a counter.

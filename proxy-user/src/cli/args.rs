@@ -1,9 +1,15 @@
 //! The command line.
 
-use crate::writer::Capacities;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use super::asked::{Asker, Destination};
+use crate::{engine::Rules, select::NodePortAddresses, writer::Capacities};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Headings of `--help`.
+const MANIFESTS: &str = "With manifests";
+const RULES: &str = "Rules of the node";
+const SIZES: &str = "Sizes of maps";
 
 /// A kube-proxy replacement: eBPF balances Service connections in constant time, and one endpoint
 /// change costs a few memory stores.
@@ -35,6 +41,16 @@ pub enum Command {
     /// Show what a node would program, without touching the kernel.
     #[command(after_help = "Example:\n  shunt plan --manifests examples/ --node lab-node -o json")]
     Plan(PlanArgs),
+    /// Say what a node does with a new connection, and by which rule.
+    ///
+    /// Runs the datapath's own decision over the tables: over those in the kernel, or with --manifests over
+    /// those that a node would program, without touching the kernel.
+    ///
+    /// This version of Shunt serves TCP and UDP sockets of this node: its pods and the node itself. For
+    /// connections that arrive as packets (from other machines, SCTP, frontends with source ranges) the answer
+    /// is the rule that the tables hold; the packet path that will carry it out is not in this version.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Show what the kernel holds now, in the format of `plan`: a diff of the two shows drift.
     #[command(
         after_help = "Example:\n  diff <(shunt plan --manifests /etc/shunt/ --node n1 -o json) <(shunt dump -o json)"
@@ -48,11 +64,22 @@ pub enum Command {
     Demo(DemoArgs),
 }
 
+/// What [`Command::Explain`] shows.
+const EXPLAIN_EXAMPLES: &str = "\
+Example:
+  shunt explain 10.96.0.10:80 --from pod --manifests examples/ --node lab-node
+  shunt explain [fd00:10:96::53]:53/udp
+  shunt explain 10.0.0.1:30080 --from external:203.0.113.9 -o json
+
+Exit codes: 0 whatever the verdict, 1 a manifest is wrong, 2 wrong usage or no agent has run here";
+
 /// `shunt run`.
 #[derive(Debug, ClapArgs)]
 pub struct RunArgs {
     #[command(flatten)]
     pub manifests: ManifestArgs,
+    #[command(flatten)]
+    pub rules: RuleArgs,
     #[command(flatten)]
     pub pins: PinArgs,
     /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
@@ -67,12 +94,45 @@ pub struct RunArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub manifests: ManifestArgs,
-    /// Zone of the node, in place of the one that a Node manifest names.
-    #[arg(long)]
-    pub zone: Option<String>,
+    #[command(flatten)]
+    pub rules: RuleArgs,
     /// Format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+    #[command(flatten)]
+    pub capacities: CapacityArgs,
+}
+
+/// `shunt explain`.
+#[derive(Debug, ClapArgs)]
+pub struct ExplainArgs {
+    /// What is dialled: 10.96.0.10:80, [fd00::10]:80; with /udp or /sctp for another protocol than TCP.
+    #[arg(value_name = "ADDRESS:PORT[/PROTOCOL]")]
+    pub destination: Destination,
+    /// Who dials: a pod of this node, the node itself (hostNetwork pods are the node), or a client on another
+    /// machine. An address matters for source ranges and session affinity.
+    #[arg(long, value_name = "pod[:IP]|node[:IP]|external[:IP]", default_value = "node")]
+    pub from: Asker,
+    /// Format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    #[command(flatten)]
+    pub pins: PinArgs,
+    /// Ask about what a node would program for these files or directories of manifests, not about the kernel.
+    #[arg(
+        long = "manifests",
+        value_name = "PATH",
+        num_args = 1..,
+        requires = "node",
+        conflicts_with = "pin_path",
+        help_heading = MANIFESTS
+    )]
+    pub paths: Vec<PathBuf>,
+    /// Name of that node.
+    #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = name(), help_heading = MANIFESTS)]
+    pub node: Option<String>,
+    #[command(flatten)]
+    pub rules: RuleArgs,
     #[command(flatten)]
     pub capacities: CapacityArgs,
 }
@@ -122,12 +182,52 @@ fn filter(text: &str) -> Result<String, String> {
 /// Where the manifests are, and which node is meant.
 #[derive(Debug, ClapArgs)]
 pub struct ManifestArgs {
-    /// Files or directories of YAML or JSON manifests (Service, EndpointSlice, Node, List).
+    /// Files or directories of YAML or JSON manifests (Service, EndpointSlice, Node, ServiceCIDR, List).
     #[arg(long = "manifests", value_name = "PATH", num_args = 1.., required = true)]
     pub paths: Vec<PathBuf>,
     /// Name of this node: `nodeName` of its endpoints, `metadata.name` of its Node.
-    #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = name())]
     pub node: String,
+}
+
+/// Refuses an empty name.
+fn name() -> clap::builder::NonEmptyStringValueParser {
+    clap::builder::NonEmptyStringValueParser::new()
+}
+
+/// What an operator decides for a node.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = RULES)]
+pub struct RuleArgs {
+    /// Zone of the node, in place of the one that its Node names.
+    #[arg(long, value_name = "ZONE", requires = "paths", value_parser = name())]
+    pub zone: Option<String>,
+    /// Addresses of the node where NodePorts answer: the first of each family that its Node names (primary),
+    /// every address of its interfaces (all), or those in these ranges.
+    #[arg(
+        long,
+        value_name = "primary|all|CIDR,...",
+        requires = "paths",
+        default_value_t = NodePortAddresses::default()
+    )]
+    pub nodeport_addresses: NodePortAddresses,
+    /// Whether NodePorts answer on loopback addresses, to clients on the node itself.
+    #[arg(long, value_name = "BOOL", requires = "paths", action = ArgAction::Set, default_value_t = true)]
+    pub localhost_nodeports: bool,
+    /// Whether externalIPs are served. Whoever may make a Service may take over an address with them
+    /// (CVE-2020-8554).
+    #[arg(long, value_name = "BOOL", requires = "paths", action = ArgAction::Set, default_value_t = true)]
+    pub external_ips: bool,
+}
+
+impl From<&RuleArgs> for Rules {
+    fn from(args: &RuleArgs) -> Self {
+        Self {
+            node_ports: args.nodeport_addresses.clone(),
+            localhost_node_ports: args.localhost_nodeports,
+            external_ips: args.external_ips,
+        }
+    }
 }
 
 /// Where the maps and links are pinned.
@@ -140,8 +240,9 @@ pub struct PinArgs {
 
 /// Sizes of maps that are made anew; maps that are taken over keep theirs.
 #[derive(Clone, Copy, Debug, ClapArgs)]
+#[command(next_help_heading = SIZES)]
 pub struct CapacityArgs {
-    /// Frontends of each family: one per address and port, and one more per ClusterIP.
+    /// Frontends of each family: one per address and port, and one more per ClusterIP and address of the node.
     #[arg(long, value_name = "N", default_value_t = Capacities::default().frontends, value_parser = clap::value_parser!(u32).range(2..=16_777_216))]
     pub max_frontends: u32,
     /// Service ports, counted once per family.
@@ -153,6 +254,9 @@ pub struct CapacityArgs {
     /// UDP sockets and connections that are remembered at a time.
     #[arg(long, value_name = "N", default_value_t = Capacities::default().sockets, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub max_sockets: u32,
+    /// Clients with session affinity that are remembered at a time, counted once per service port.
+    #[arg(long, value_name = "N", default_value_t = Capacities::default().affinities, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub max_affinities: u32,
 }
 
 impl From<CapacityArgs> for Capacities {
@@ -166,6 +270,8 @@ impl From<CapacityArgs> for Capacities {
             backends: args.max_endpoints,
             name_cells: args.max_services.saturating_mul(8).next_power_of_two().max(128),
             sockets: args.max_sockets,
+            affinities: args.max_affinities,
+            ..Self::default()
         }
     }
 }

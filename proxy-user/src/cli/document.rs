@@ -2,7 +2,7 @@
 
 use crate::{
     model::TrafficPolicy,
-    view::{PortView, decode, decode_node},
+    view::{FrontendView, PortView, decode, decode_node},
     writer::{MapReader, WriteError},
 };
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub struct PortDocument {
     /// IPv4 or IPv6.
     pub family: String,
     /// What clients dial.
-    pub frontends: Vec<FrontendDocument>,
+    pub frontends: Vec<FrontendView>,
     /// What cluster-policy traffic from this node may reach.
     pub cluster: Vec<String>,
     /// What local-policy traffic may reach.
@@ -52,17 +52,10 @@ pub struct PortDocument {
     pub external_policy: &'static str,
     /// Idle time of an affinity.
     pub affinity_seconds: Option<u32>,
-}
-
-/// A frontend.
-#[derive(Debug, Serialize)]
-pub struct FrontendDocument {
-    /// ClusterIP, NodePort, ExternalIP or LoadBalancer.
-    pub kind: &'static str,
-    /// The address, or `*` for every address of the node.
-    pub address: String,
-    /// The port.
-    pub port: u16,
+    /// Who may use the load-balancer addresses; empty for everyone.
+    pub source_ranges: Vec<String>,
+    /// Where the service answers health checks.
+    pub health_check_node_port: Option<u16>,
 }
 
 impl Document {
@@ -87,21 +80,15 @@ impl PortDocument {
             port: text(&|id| id.port.to_string()),
             protocol: text(&|id| id.protocol.to_string()),
             family: text(&|id| id.family.to_string()),
-            frontends: port
-                .frontends
-                .iter()
-                .map(|frontend| FrontendDocument {
-                    kind: frontend.kind.name(),
-                    address: frontend.address.map_or_else(|| "*".to_owned(), |ip| ip.to_string()),
-                    port: frontend.port,
-                })
-                .collect(),
+            frontends: port.frontends.clone(),
             cluster: port.cluster.iter().map(ToString::to_string).collect(),
             local: port.local.iter().map(ToString::to_string).collect(),
             any_usable: port.any_usable,
             internal_policy: policy(port.internal_policy),
             external_policy: policy(port.external_policy),
             affinity_seconds: port.affinity_seconds,
+            source_ranges: port.source_ranges.iter().map(ToString::to_string).collect(),
+            health_check_node_port: port.health_check_node_port,
         }
     }
 }

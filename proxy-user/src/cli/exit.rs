@@ -8,6 +8,11 @@ const ENVIRONMENT: u8 = 2;
 /// As a shell has it of a program that ended by SIGPIPE: 128 + 13.
 const NOBODY_READS: u8 = 141;
 
+/// Arguments that do not fit together, or nothing to answer from: the text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
 /// Says what went wrong, on one line where the error is one, and returns the exit code.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
@@ -39,6 +44,7 @@ fn is_environment(error: &anyhow::Error) -> bool {
             || cause.downcast_ref::<DataplaneError>().is_some_and(DataplaneError::is_environment)
             || cause.is::<ManifestError>()
             || cause.is::<Unfit>()
+            || cause.is::<Usage>()
     })
 }
 

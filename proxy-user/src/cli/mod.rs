@@ -4,10 +4,15 @@
 //! that lacks what Shunt needs.
 
 mod args;
+mod asked;
 mod document;
 mod dump;
 mod exit;
+mod explain;
 mod follow;
+mod live;
+mod offline;
+mod own_node;
 mod plan;
 mod problems;
 mod run;
@@ -25,6 +30,7 @@ pub fn main() -> ExitCode {
     let outcome = match args.command {
         args::Command::Run(args) => run::run(args),
         args::Command::Plan(args) => plan::plan(&args),
+        args::Command::Explain(args) => explain::explain(&args),
         args::Command::Dump(args) => dump::dump(&args),
         args::Command::Status(args) => status::status(&args),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),

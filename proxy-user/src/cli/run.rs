@@ -1,9 +1,13 @@
 //! `shunt run`: the agent.
 
-use super::{args::RunArgs, follow::Follower, problems};
+use super::{args::RunArgs, follow::Follower, own_node::OwnNode, problems};
 use crate::{
     dataplane::{Dataplane, Options},
-    source::manifests::Changes,
+    engine::Rules,
+    model::Event,
+    select::NodePortAddresses,
+    source::{addresses::AddressFollower, manifests::Changes},
+    table::Conflict,
 };
 use std::{
     process::ExitCode,
@@ -19,6 +23,10 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// After so long without a change, what was freed is given back: at leisure, before anybody needs it.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Looking for Services that claim one frontend means looking at all of them: at leisure too, but where
+/// changes never end, every so often.
+const CONFLICTS: Duration = Duration::from_secs(10);
+
 /// Follows the manifests until SIGTERM, SIGINT or SIGHUP.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let options = Options::default();
@@ -28,15 +36,25 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         capacities: args.capacities.into(),
         ..options
     };
+    let rules = Rules::from(&args.rules);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A signal during the start is heeded as soon as that is done.
     let (mut term, mut int, mut hup) = runtime.block_on(async {
         let [term, int, hup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         anyhow::Ok((signal(term)?, signal(int)?, signal(hup)?))
     })?;
-    let (mut follower, first) = Follower::start(args.manifests.paths)?;
-    let dataplane = Dataplane::open(args.manifests.node.as_str(), &options)?;
-    let mut agent = Agent { dataplane, retry: RETRY_MIN };
+    let (mut follower, mut first) = Follower::start(args.manifests.paths)?;
+    let own_node = OwnNode::new(&args.manifests.node, args.rules.zone.as_deref());
+    first.events = own_node.first(first.events).collect();
+    let mut addresses = None;
+    if rules.node_ports != NodePortAddresses::Primary {
+        let (follower, event) = AddressFollower::start()?;
+        first.events.push(event);
+        addresses = Some(follower);
+    }
+    let dataplane = Dataplane::open(args.manifests.node.as_str(), rules, &options)?;
+    let mut agent =
+        Agent { dataplane, own_node, retry: RETRY_MIN, conflicts: Vec::new(), looked: Instant::now() };
     runtime.block_on(async {
         let mut next = agent.program(first, true);
         loop {
@@ -52,6 +70,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 _ = int.recv() => break,
                 _ = hup.recv() => break,
                 changes = follower.next() => next = agent.program(changes, false),
+                event = next_addresses(&mut addresses) => {
+                    next = agent.program(Changes { events: vec![event], ..Changes::default() }, false);
+                }
                 () = pause => next = agent.after_pause(&next),
             }
         }
@@ -60,10 +81,23 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// The next addresses of this node; waits for ever where nobody follows them.
+async fn next_addresses(follower: &mut Option<AddressFollower>) -> Event {
+    match follower {
+        Some(follower) => follower.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Agent {
     dataplane: Dataplane,
+    own_node: OwnNode,
     /// The next wait after a failure.
     retry: Duration,
+    /// Frontends that more than one Service claims, as they were logged.
+    conflicts: Vec<Conflict>,
+    /// When they were looked for.
+    looked: Instant,
 }
 
 /// What the agent does if no change comes first.
@@ -84,9 +118,17 @@ impl Agent {
                 if let Err(error) = self.dataplane.settle() {
                     tracing::warn!("{error}; what was freed waits until somebody needs the room");
                 }
+                self.look_for_conflicts();
                 Next::Nothing
             }
         }
+    }
+
+    /// Names each frontend that more than one Service claims, once.
+    fn look_for_conflicts(&mut self) {
+        let found = self.dataplane.conflicts();
+        problems::log_conflicts(found.iter().filter(|conflict| !self.conflicts.contains(conflict)));
+        (self.conflicts, self.looked) = (found, Instant::now());
     }
 
     /// Applies changes.
@@ -102,7 +144,9 @@ impl Agent {
             }
         }
         let events = changes.events.len();
-        changes.events.into_iter().for_each(|event| self.dataplane.apply(event));
+        for event in changes.events {
+            self.dataplane.apply(self.own_node.amend(event));
+        }
         match self.dataplane.sync() {
             Ok(report) => {
                 self.retry = RETRY_MIN;
@@ -121,6 +165,9 @@ impl Agent {
                     );
                 } else if events + services + stores + frontends > 0 {
                     tracing::info!(events, services, stores, frontends, ?took, "applied changes");
+                }
+                if self.looked.elapsed() > CONFLICTS {
+                    self.look_for_conflicts();
                 }
                 Next::Settle
             }

@@ -3,7 +3,7 @@
 use super::args::{Output, StatusArgs};
 use crate::{
     kernel::{Attachment, Cgroup, Kernel, PROGRAMS, PinnedMaps, cgroup2_mount_point},
-    writer::{FrontendKey, MapReader},
+    writer::{FrontendKey, MapReader, PrefixKey},
 };
 use proxy_common::abi::{Counter, EndpointSet};
 use serde::Serialize;
@@ -80,6 +80,8 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
     let backends = (0..capacities.backends)
         .filter(|i| maps.backend(*i).is_some_and(|entry| entry.port != 0))
         .count() as u32;
+    let prefixes = maps.prefixes()?;
+    let ranges = prefixes.iter().filter(|(key, _)| matches!(key, PrefixKey::Source(_))).count() as u32;
     Ok(maps
         .memory()?
         .into_iter()
@@ -91,6 +93,10 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
                 "SLOTS" => (Some(slots), capacities.slots),
                 "BACKENDS" => (Some(backends), capacities.backends),
                 "NAMES" => (None, capacities.name_cells),
+                "SOURCE_RANGES" => (Some(ranges), capacities.prefixes),
+                "NETWORKS" => (Some(prefixes.len() as u32 - ranges), capacities.prefixes),
+                "AFFINITY" => (None, capacities.affinities),
+                "NODE" => (None, 1),
                 "COUNTERS" => (None, Counter::COUNT as u32),
                 _ => (None, capacities.sockets),
             };

@@ -1,6 +1,10 @@
 //! `plan` and `dump` for people.
 
-use super::{args::Output, document::Document};
+use super::{
+    args::Output,
+    document::{Document, PortDocument},
+};
+use crate::view::FrontendKind;
 use std::{fmt::Write as _, io, io::Write as _};
 
 /// Endpoints that a row shows before it only counts the rest.
@@ -21,17 +25,21 @@ pub fn print(document: &Document, output: Output) -> io::Result<()> {
     }
 }
 
+/// One row per service port; frontends beyond the first stand below it.
 fn render(document: &Document) -> String {
     let mut rows = vec![["SERVICE", "PROTOCOL", "FRONTENDS", "ENDPOINTS", "LOCAL"].map(str::to_owned)];
     for port in &document.services {
         let separator = if port.port.is_empty() { "" } else { ":" };
+        let mut frontends = port.frontends.iter().map(ToString::to_string);
         rows.push([
             format!("{}/{}{separator}{}", port.namespace, port.name, port.port),
             format!("{}/{}", port.protocol, port.family),
-            port.frontends.iter().map(|f| join(&f.address, f.port)).collect::<Vec<_>>().join(" "),
+            frontends.next().unwrap_or_default(),
             shorten(&port.cluster),
-            port.local.len().to_string(),
+            local(port),
         ]);
+        let below = |frontend| [String::new(), String::new(), frontend, String::new(), String::new()];
+        rows.extend(frontends.map(below));
     }
     let widths: [usize; 5] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
@@ -44,14 +52,22 @@ fn render(document: &Document) -> String {
     text
 }
 
-fn join(address: &str, port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
-}
-
 fn shorten(endpoints: &[String]) -> String {
     match endpoints.len() {
         0 => "none: refused".to_owned(),
         count if count <= SHOWN => endpoints.join(" "),
         count => format!("{} and {} more", endpoints[..SHOWN].join(" "), count - SHOWN),
+    }
+}
+
+/// How many endpoints are on this node, and whom a Local policy drops for want of one.
+fn local(port: &PortDocument) -> String {
+    let external = port.frontends.iter().any(|frontend| frontend.kind != FrontendKind::ClusterIp);
+    let drops = |policy| policy == "Local" && port.local.is_empty() && port.any_usable;
+    match (drops(port.internal_policy), external && drops(port.external_policy)) {
+        (true, true) => "0: dropped".to_owned(),
+        (true, false) => "0: internal dropped".to_owned(),
+        (false, true) => "0: external dropped".to_owned(),
+        (false, false) => port.local.len().to_string(),
     }
 }

@@ -1,9 +1,11 @@
 //! EndpointSlices in the form that selection reads: small, and sorted.
 
-use super::ServiceId;
+use super::{
+    ServiceId,
+    hints::{HintList, HintsId},
+};
 use crate::model::{Conditions, Endpoint, Family, ObjectName, SlicePort};
 use proxy_common::abi::Address;
-use smol_str::SmolStr;
 use std::sync::Arc;
 
 /// An EndpointSlice as the cluster keeps it.
@@ -30,39 +32,31 @@ pub struct KnownEndpoint {
     pub conditions: Conditions,
     /// It runs on this node.
     pub local: bool,
-    /// Where its traffic should come from; absent without hints.
-    pub hints: Option<Box<Hints>>,
-}
-
-/// Topology hints of an endpoint.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hints {
-    /// `hints.forZones[].name`.
-    pub zones: Vec<SmolStr>,
-    /// `hints.forNodes[].name`.
-    pub nodes: Vec<SmolStr>,
+    /// Where its traffic should come from.
+    pub hints: HintsId,
 }
 
 /// What a proxy on node `node` needs of a slice's endpoints, by address, in the memory they came in.
 /// Endpoints of another family than the slice's are left out.
-pub(super) fn known_endpoints(endpoints: Vec<Endpoint>, family: Family, node: &str) -> Vec<KnownEndpoint> {
+pub(super) fn known_endpoints(
+    endpoints: Vec<Endpoint>,
+    family: Family,
+    node: &str,
+    mut hints: impl FnMut(HintList) -> HintsId,
+) -> Vec<KnownEndpoint> {
     let of_family = endpoints.into_iter().filter(|endpoint| Family::of(&endpoint.address) == family);
-    let mut known: Vec<_> = of_family.map(|endpoint| KnownEndpoint::new(endpoint, node)).collect();
-    // Selection merges sorted runs; a slice without order changes nothing else.
-    known.sort_by_key(|endpoint| endpoint.address);
-    known
-}
-
-impl KnownEndpoint {
-    fn new(endpoint: Endpoint, node: &str) -> Self {
+    let known = of_family.map(|endpoint| {
         let Endpoint { address, conditions, node: on, zone_hints, node_hints } = endpoint;
-        let hinted = !zone_hints.is_empty() || !node_hints.is_empty();
-        Self {
+        KnownEndpoint {
             address: address.into(),
             conditions,
             // An endpoint without nodeName is never local.
             local: on.is_some_and(|on| on == node),
-            hints: hinted.then(|| Box::new(Hints { zones: zone_hints, nodes: node_hints })),
+            hints: hints(HintList { zones: zone_hints, nodes: node_hints }),
         }
-    }
+    });
+    let mut known: Vec<_> = known.collect();
+    // Selection merges sorted runs; a slice without order changes nothing else.
+    known.sort_by_key(|endpoint| endpoint.address);
+    known
 }

@@ -2,9 +2,11 @@
 //! services that changed. Events come in, dirty services go out; no rule of balancing lives here.
 
 mod endpoint;
+mod hints;
 mod named_slab;
 mod port_lists;
 mod state;
 
-pub use endpoint::{Hints, KnownEndpoint, KnownSlice};
+pub use endpoint::{KnownEndpoint, KnownSlice};
+pub use hints::{HintLists, Hinted, HintsId};
 pub use state::{Cluster, KnownService, ServiceId};

@@ -41,6 +41,11 @@ impl<T: Named> NamedSlab<T> {
         place
     }
 
+    /// Every object with its place.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.objects.iter().map(|(place, object)| (place as u32, object))
+    }
+
     /// Removes the object at a place.
     ///
     /// # Panics

@@ -3,13 +3,15 @@
 use super::{
     KnownSlice,
     endpoint::known_endpoints,
+    hints::HintLists,
     named_slab::{Named, NamedSlab},
     port_lists::PortLists,
 };
-use crate::model::{EndpointSlice, Event, Node, ObjectName, Service};
+use crate::model::{EndpointSlice, Event, Family, Node, ObjectName, Service, ServiceCidr};
+use ipnet::IpNet;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::IpAddr};
 
 /// A service in the cluster's memory: a Service, or the slices of one that is not known (yet).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,7 +32,8 @@ pub struct KnownService {
     pub name: ObjectName,
     /// The Service; absent while only slices are known.
     pub service: Option<Service>,
-    /// Its slices, by place in the cluster's memory.
+    /// Its slices, by place in the cluster's memory, in the order of their names: what counts of an endpoint
+    /// that two of them list does not depend on which came first.
     slices: SmallVec<[u32; 4]>,
     /// It stands in the queue.
     queued: bool,
@@ -59,9 +62,12 @@ impl Named for KnownSlice {
 pub struct Cluster {
     node_name: SmolStr,
     node: Option<Node>,
+    local_addresses: Option<Vec<IpAddr>>,
+    service_cidrs: Vec<ServiceCidr>,
     services: NamedSlab<KnownService>,
     slices: NamedSlab<KnownSlice>,
     port_lists: PortLists,
+    hints: HintLists,
     /// Services that changed, oldest change first. A service stands in it once, however often it
     /// changes while it waits.
     queue: VecDeque<ServiceId>,
@@ -73,9 +79,12 @@ impl Cluster {
         Self {
             node_name: node_name.into(),
             node: None,
+            local_addresses: None,
+            service_cidrs: Vec::new(),
             services: NamedSlab::new(),
             slices: NamedSlab::new(),
             port_lists: PortLists::default(),
+            hints: HintLists::default(),
             queue: VecDeque::new(),
         }
     }
@@ -87,9 +96,15 @@ impl Cluster {
             Event::ServiceDeleted(name) => self.delete_service(&name),
             Event::SliceApplied(slice) => self.apply_slice(slice),
             Event::SliceDeleted(name) => self.delete_slice(&name),
-            Event::NodeApplied(node) if node.name == self.node_name => self.node = Some(node),
-            Event::NodeDeleted(name) if name == self.node_name => self.node = None,
+            Event::NodeApplied(node) if node.name == self.node_name => self.set_node(Some(node)),
+            Event::NodeDeleted(name) if name == self.node_name => self.set_node(None),
             Event::NodeApplied(_) | Event::NodeDeleted(_) => {}
+            Event::ServiceCidrApplied(cidr) => {
+                self.service_cidrs.retain(|known| known.name != cidr.name);
+                self.service_cidrs.push(cidr);
+            }
+            Event::ServiceCidrDeleted(name) => self.service_cidrs.retain(|known| known.name != name),
+            Event::LocalAddresses(addresses) => self.local_addresses = Some(addresses),
         }
     }
 
@@ -103,6 +118,23 @@ impl Cluster {
     #[must_use]
     pub const fn node(&self) -> Option<&Node> {
         self.node.as_ref()
+    }
+
+    /// The addresses of this node's interfaces, once a source has reported them.
+    #[must_use]
+    pub fn local_addresses(&self) -> Option<&[IpAddr]> {
+        self.local_addresses.as_deref()
+    }
+
+    /// Where ClusterIPs come from, as far as it was reported.
+    pub fn service_cidrs(&self) -> impl Iterator<Item = &IpNet> {
+        self.service_cidrs.iter().flat_map(|cidr| &cidr.cidrs)
+    }
+
+    /// What the hints of endpoints say to this node.
+    #[must_use]
+    pub const fn hints(&self) -> &HintLists {
+        &self.hints
     }
 
     /// Takes the service that has waited longest out of the queue.
@@ -150,7 +182,27 @@ impl Cluster {
     /// True if no object is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.slices.is_empty()
+        self.services.is_empty() && self.slices.is_empty() && self.hints.is_empty()
+    }
+
+    /// Another zone changes what every hint says; another primary address, whom source ranges let in.
+    fn set_node(&mut self, node: Option<Node>) {
+        let before = std::mem::replace(&mut self.node, node);
+        let zone = |node: &Option<Node>| node.as_ref().and_then(|node| node.zone.clone());
+        let primary = |node: &Option<Node>| Family::BOTH.map(|family| node.as_ref()?.primary(family));
+        let now = zone(&self.node);
+        let rezoned = zone(&before) != now;
+        if rezoned {
+            self.hints.rezone(&self.node_name, now.as_deref());
+        }
+        let moved = primary(&before) != primary(&self.node);
+        if rezoned || moved {
+            let concerned = |known: &KnownService| {
+                rezoned || known.service.as_ref().is_some_and(|service| !service.source_ranges.is_empty())
+            };
+            let ids: Vec<_> = self.services.iter().filter(|(_, s)| concerned(s)).map(|(id, _)| id).collect();
+            ids.into_iter().for_each(|id| self.mark_dirty(ServiceId(id)));
+        }
     }
 
     fn id_of(&mut self, name: &ObjectName) -> ServiceId {
@@ -187,11 +239,15 @@ impl Cluster {
             return self.insert_slice(slice);
         }
         let EndpointSlice { family, ports, endpoints, .. } = slice;
-        let mut endpoints = known_endpoints(endpoints, family, &self.node_name);
+        let zone = self.node.as_ref().and_then(|node| node.zone.as_deref());
+        let (hints, node) = (&mut self.hints, self.node_name.as_str());
+        let mut endpoints = known_endpoints(endpoints, family, node, |list| hints.share(list, node, zone));
         let same_ports = *known.ports == *ports;
         if same_ports && known.family == family && known.endpoints == endpoints {
+            endpoints.iter().for_each(|endpoint| self.hints.release(endpoint.hints));
             return;
         }
+        known.endpoints.iter().for_each(|endpoint| self.hints.release(endpoint.hints));
         known.family = family;
         known.endpoints.clear();
         known.endpoints.reserve_exact(endpoints.len());
@@ -206,11 +262,16 @@ impl Cluster {
     fn insert_slice(&mut self, slice: EndpointSlice) {
         let EndpointSlice { name, service, family, ports, endpoints } = slice;
         let service = self.id_of(&ObjectName { namespace: name.namespace.clone(), name: service });
-        let mut endpoints = known_endpoints(endpoints, family, &self.node_name);
+        let zone = self.node.as_ref().and_then(|node| node.zone.as_deref());
+        let (hints, node) = (&mut self.hints, self.node_name.as_str());
+        let mut endpoints = known_endpoints(endpoints, family, node, |list| hints.share(list, node, zone));
         endpoints.shrink_to_fit();
         let ports = self.port_lists.share(ports);
         let place = self.slices.insert(KnownSlice { name, service, family, ports, endpoints });
-        self.services[service.0].slices.push(place);
+        let (slices, name) = (&self.slices, &self.slices[place].name);
+        let listed = &mut self.services[service.0].slices;
+        let at = listed.partition_point(|other| slices[*other].name < *name);
+        listed.insert(at, place);
         self.mark_dirty(service);
     }
 
@@ -219,6 +280,7 @@ impl Cluster {
             let slice = self.slices.remove(place);
             self.services[slice.service.0].slices.retain(|other| *other != place);
             self.port_lists.release(slice.ports);
+            slice.endpoints.iter().for_each(|endpoint| self.hints.release(endpoint.hints));
             self.mark_dirty(slice.service);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{DataplaneError, Options};
 use crate::{
-    engine::{Engine, SyncReport, Unplaced},
+    engine::{Engine, Rules, SyncReport, Unplaced},
     kernel::{Kernel, KernelMaps, Programs},
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
@@ -23,14 +23,14 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Opens the dataplane of the node `node`: takes over what a former one has pinned, or makes it,
+    /// Opens the dataplane of the node `node`, under an operator's rules: takes over what a former one has pinned, or makes it,
     /// and attaches the programs.
     ///
     /// # Errors
     /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
-    pub fn open(node: impl Into<SmolStr>, options: &Options) -> Result<Self, DataplaneError> {
+    pub fn open(node: impl Into<SmolStr>, rules: Rules, options: &Options) -> Result<Self, DataplaneError> {
         let (maps, mut programs) = Kernel::open(options)?.split();
-        let engine = Engine::new(node, maps)?;
+        let engine = Engine::new(node, rules, maps)?;
         programs.attach()?;
         Ok(Self { engine, programs })
     }

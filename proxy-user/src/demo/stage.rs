@@ -10,7 +10,7 @@ use super::{
     text, wait_until,
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, Rules},
     kernel::{self, Kernel, PinnedMaps},
     lab::{Bpffs, Cgroup, Lab, LabError, Place, TcpServer, UdpServer},
     model::{Family, Protocol},
@@ -179,7 +179,7 @@ fn pod_name(index: usize) -> String {
 /// Where the manifests cannot be found, or the agent would not program what the acts dial.
 pub fn check(manifests: &Path) -> anyhow::Result<()> {
     let (_, changes) = ManifestSet::load([manifests])?;
-    let mut engine = Engine::new(NODE, MemoryMaps::new(&Capacities::default()))?;
+    let mut engine = Engine::new(NODE, Rules::default(), MemoryMaps::new(&Capacities::default()))?;
     changes.events.into_iter().for_each(|event| engine.apply(event));
     engine.sync()?;
     let missing = missing(&decode(engine.writer())?);

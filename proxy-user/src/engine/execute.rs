@@ -2,7 +2,7 @@
 
 use super::SyncReport;
 use crate::{
-    table::{Plan, Table},
+    table::{Plan, Progress, Table},
     writer::{WriteError, Writer},
 };
 
@@ -10,7 +10,7 @@ use crate::{
 /// planned in the table.
 ///
 /// # Errors
-/// The first call that failed. Deletes and puts after it were not tried; stores cannot fail.
+/// The first call that failed. Those after it were not made; stores cannot fail.
 pub(super) fn execute<W: Writer>(
     plan: &mut Plan,
     table: &mut Table,
@@ -18,23 +18,37 @@ pub(super) fn execute<W: Writer>(
     report: &mut SyncReport,
 ) -> Result<(), WriteError> {
     store_all(plan, writer, report);
-    let (mut deletes, mut puts, mut outcome) = (plan.deletes.len(), plan.puts.len(), Ok(()));
-    if deletes > 0
-        && let Err(error) = writer.delete_frontends(&plan.deletes)
-    {
-        (deletes, puts, outcome) = (error.done, 0, Err(error));
-    }
-    if puts > 0
-        && let Err(error) = writer.put_frontends(&plan.puts)
-    {
-        (puts, outcome) = (error.done, Err(error));
-    }
-    report.deletes += deletes;
-    report.puts += puts;
-    table.settled(plan, deletes, puts);
+    let mut done = Progress::default();
+    let outcome = call_all(plan, writer, &mut done);
+    report.deletes += done.deletes;
+    report.puts += done.puts;
+    report.prefixes += done.prefix_puts + done.prefix_deletes;
+    table.settled(plan, &done);
     // Backends of what no frontend leads to any more get their next generation.
     store_all(plan, writer, report);
     plan.clear();
+    outcome
+}
+
+/// Carries out the system calls of a plan, in its order, up to the first that fails.
+fn call_all<W: Writer>(plan: &Plan, writer: &mut W, done: &mut Progress) -> Result<(), WriteError> {
+    note(&mut done.deletes, &plan.deletes, |keys| writer.delete_frontends(keys))?;
+    note(&mut done.prefix_puts, &plan.prefix_puts, |entries| writer.put_prefixes(entries))?;
+    note(&mut done.prefix_deletes, &plan.prefix_deletes, |keys| writer.delete_prefixes(keys))?;
+    note(&mut done.puts, &plan.puts, |entries| writer.put_frontends(entries))
+}
+
+/// Makes one request, if it asks for anything, and notes how much of it was carried out.
+fn note<T>(
+    done: &mut usize,
+    request: &[T],
+    call: impl FnOnce(&[T]) -> Result<(), WriteError>,
+) -> Result<(), WriteError> {
+    if request.is_empty() {
+        return Ok(());
+    }
+    let outcome = call(request);
+    *done = outcome.as_ref().map_or_else(|error| error.done, |()| request.len());
     outcome
 }
 

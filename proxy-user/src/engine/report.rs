@@ -13,10 +13,14 @@ pub struct SyncReport {
     pub puts: usize,
     /// Frontends removed.
     pub deletes: usize,
+    /// Source ranges and networks added, changed or removed.
+    pub prefixes: usize,
     /// Grace periods waited for.
     pub grace_periods: usize,
     /// Service ports that did not fit and did not wait before.
     pub newly_unplaced: Vec<Unplaced>,
+    /// A map that has no room for what is to be said of this node, unless the last sync said so already.
+    pub node_unplaced: Option<Full>,
     /// Service ports that had waited for room and are programmed now.
     pub newly_placed: Vec<PortId>,
 }

@@ -1,15 +1,19 @@
 //! The engine: takes events in, and programs what changed.
 
 use super::{
-    SyncReport, Unplaced,
+    Rules, SyncReport, Unplaced,
     execute::{execute, wait_and_release},
 };
 use crate::{
     cluster::{Cluster, ServiceId},
     model::{Event, Family, PortId},
-    select::{cluster_ip, select_endpoints, select_flags, select_frontends},
+    select::{
+        UsableEndpoint, cluster_ip, health_check_node_port, select_endpoints, select_flags, select_frontends,
+        select_source_ranges,
+    },
     table::{
-        Adopted, Conflict, Frontend, Member, Plan, PortHandle, PortSpec, Table, Usage, WhenFull, node_text,
+        Adopted, Conflict, Frontend, Full, Member, Plan, PortHandle, PortSpec, SourceRange, Table, Usage,
+        WhenFull,
     },
     writer::{MapReader, WriteError, Writer},
 };
@@ -24,8 +28,9 @@ const SERVICES_PER_PLAN: usize = 512;
 /// Keeps maps true to the events it was given. No I/O but through its writer.
 #[derive(Debug)]
 pub struct Engine<W> {
-    cluster: Cluster,
-    table: Table,
+    pub(super) cluster: Cluster,
+    pub(super) rules: Rules,
+    pub(super) table: Table,
     writer: W,
     /// What is programmed of each service, by [`ServiceId::index`].
     programmed: Vec<Handles>,
@@ -35,8 +40,10 @@ pub struct Engine<W> {
     synced: bool,
     /// What the maps say of this node may be out of date.
     node_changed: bool,
+    /// The map that had no room for what is to be said of this node.
+    node_unplaced: Option<Full>,
     /// What was applied so far is known to be no complete list.
-    held: bool,
+    pub(super) held: bool,
     /// Services whose adopted ports were left as they are while held.
     deferred: Vec<ServiceId>,
     /// Services with a port that does not fit.
@@ -45,39 +52,45 @@ pub struct Engine<W> {
     kept: Vec<ServiceId>,
     /// Frontends were deleted since those services were last tried.
     made_room: bool,
-    plan: Plan,
+    pub(super) plan: Plan,
+    usable: Vec<UsableEndpoint>,
     members: Vec<Member>,
     frontends: Vec<Frontend>,
+    source_ranges: Vec<SourceRange>,
 }
 
 /// The service ports of one Service.
 type Handles = SmallVec<[PortHandle; 4]>;
 
 impl<W: Writer + MapReader> Engine<W> {
-    /// An engine for the node `node_name` over maps that may hold what a former agent programmed.
-    /// Traffic goes on as before until the first [`Self::sync`].
+    /// An engine for the node `node_name` under an operator's rules, over maps that may hold what a former
+    /// agent programmed. Traffic goes on as before until the first [`Self::sync`].
     ///
     /// # Errors
     /// Where the maps cannot be read, or the first grace period cannot be waited for.
-    pub fn new(node_name: impl Into<SmolStr>, writer: W) -> Result<Self, WriteError> {
+    pub fn new(node_name: impl Into<SmolStr>, rules: Rules, writer: W) -> Result<Self, WriteError> {
         let mut plan = Plan::default();
         let (table, adopted) = Table::adopt(&writer, &mut plan)?;
         let mut engine = Self {
             cluster: Cluster::new(node_name),
+            rules,
             table,
             writer,
             programmed: Vec::new(),
             adopted,
             synced: false,
             node_changed: true,
+            node_unplaced: None,
             held: false,
             deferred: Vec::new(),
             waiting: AHashMap::new(),
             kept: Vec::new(),
             made_room: false,
             plan,
+            usable: Vec::new(),
             members: Vec::new(),
             frontends: Vec::new(),
+            source_ranges: Vec::new(),
         };
         if !engine.adopted.is_empty() || !engine.plan.is_empty() {
             // The former agent may have freed what looks free now a moment before it ended.
@@ -91,7 +104,13 @@ impl<W: Writer + MapReader> Engine<W> {
 impl<W: Writer> Engine<W> {
     /// Takes a change in. It is programmed by the next [`Self::sync`].
     pub fn apply(&mut self, event: Event) {
-        self.node_changed |= matches!(event, Event::NodeApplied(_) | Event::NodeDeleted(_));
+        self.node_changed |= !matches!(
+            event,
+            Event::ServiceApplied(_)
+                | Event::ServiceDeleted(_)
+                | Event::SliceApplied(_)
+                | Event::SliceDeleted(_)
+        );
         self.cluster.apply(event);
     }
 
@@ -112,9 +131,10 @@ impl<W: Writer> Engine<W> {
     /// The first system call that failed. What was not carried out stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, WriteError> {
         let mut report = SyncReport::default();
-        if std::mem::take(&mut self.node_changed) {
-            let zone = self.cluster.node().and_then(|node| node.zone.as_deref());
-            self.table.describe_node(node_text(self.cluster.node_name(), zone), &mut self.plan);
+        if std::mem::take(&mut self.node_changed) || self.node_unplaced.is_some() {
+            let unplaced = self.plan_node().err();
+            report.node_unplaced = unplaced.filter(|_| unplaced != self.node_unplaced);
+            self.node_unplaced = unplaced;
         }
         self.program(WhenFull::Keep, &mut report)?;
         // Entries that were freed are worth a grace period only to those who wait for room.
@@ -258,12 +278,20 @@ impl<W: Writer> Engine<W> {
         let Some((known, service)) = known.and_then(|known| Some((known, known.service.as_ref()?))) else {
             return (programmed, unplaced);
         };
+        let primary = |family| self.cluster.node().and_then(|node| node.primary(family));
         for family in Family::BOTH {
             let Some(address) = cluster_ip(service, family) else { continue };
             for port in &service.ports {
                 let (name, protocol) = (service.name.clone(), port.protocol);
                 let port_id = PortId { service: name, port: port.name.clone(), protocol, family };
-                select_endpoints(port, family, self.cluster.slices(known), &mut self.members);
+                select_endpoints(
+                    port,
+                    family,
+                    self.cluster.slices(known),
+                    self.cluster.hints(),
+                    &mut self.usable,
+                    &mut self.members,
+                );
                 if self.held && self.members.is_empty() && self.adopted.contains_key(&port_id) {
                     self.deferred.push(id);
                     continue;
@@ -271,14 +299,18 @@ impl<W: Writer> Engine<W> {
                 let mut known_ports = before.iter().chain(&programmed).copied();
                 let handle = known_ports.find(|handle| self.table.id(*handle) == Some(&port_id));
                 let handle = handle.or_else(|| self.adopted.remove(&port_id));
-                select_frontends(port, address, &mut self.frontends);
+                let rules = self.rules.frontends();
+                select_frontends(service, port, address, rules, &mut self.frontends);
+                select_source_ranges(service, family, primary(family), &mut self.source_ranges);
                 let spec = PortSpec {
                     id: &port_id,
                     created: service.created,
                     frontends: &self.frontends,
                     members: &self.members,
+                    source_ranges: &self.source_ranges,
+                    health_check_node_port: health_check_node_port(service).unwrap_or(0),
                     affinity_seconds: service.affinity_seconds.unwrap_or(0),
-                    flags: select_flags(service, &self.members),
+                    flags: select_flags(service, &self.members, &self.source_ranges),
                 };
                 match self.table.upsert(handle, &spec, when_full, &mut self.plan) {
                     Ok(handle) => programmed.push(handle),

@@ -1,8 +1,12 @@
-//! Reading a whole hash map: by batches, or key by key where the kernel refuses batches.
+//! Reading a whole hash map or trie: by batches, or key by key where the kernel refuses batches (of tries
+//! before Linux 5.13, commit f56387c534d3).
 
 use super::sys::MapFd;
 use std::io;
 use zerocopy::FromBytes;
+
+/// What the kernel says where a kind of map has no batches: an errno of its own (linux/errno.h).
+const ENOTSUPP: i32 = 524;
 
 /// Entries per BPF_MAP_LOOKUP_BATCH call.
 const BATCH: usize = 4096;
@@ -19,7 +23,11 @@ pub fn read_all<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V
         return Err(io::ErrorKind::InvalidInput.into());
     }
     match read_batches(map) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => read_keys(map),
+        Err(error)
+            if [libc::EINVAL, libc::EOPNOTSUPP, ENOTSUPP].map(Some).contains(&error.raw_os_error()) =>
+        {
+            read_keys(map)
+        }
         result => result,
     }
 }

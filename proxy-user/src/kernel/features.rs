@@ -2,7 +2,7 @@
 
 use super::error::KernelError;
 use super::shape::MapShape;
-use super::sys::{MapFd, probe_set_retval};
+use super::sys::{MapFd, netns_cookie, probe_set_retval};
 use aya::util::KernelVersion;
 use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -16,6 +16,8 @@ pub const OLDEST: KernelVersion = KernelVersion::new(5, 10, 0);
 pub struct Features {
     /// A program may choose the error of the call that it refuses.
     pub set_retval: bool,
+    /// Cookie of the network namespace that this process is in; `None` before Linux 5.14.
+    pub netns_cookie: Option<u64>,
 }
 
 /// Checks the kernel and the process's privileges, and tries what newer kernels have.
@@ -38,7 +40,9 @@ pub fn probe() -> Result<Features, KernelError> {
     MapFd::create(&map, None).map_err(|error| refused(error, "BPF_MAP_CREATE", "CAP_BPF"))?;
     let set_retval =
         probe_set_retval().map_err(|error| refused(error, "BPF_PROG_LOAD", "CAP_BPF and CAP_NET_ADMIN"))?;
-    Ok(Features { set_retval })
+    // Without it the programs take the initial namespace for the node's.
+    let netns_cookie = netns_cookie().ok();
+    Ok(Features { set_retval, netns_cookie })
 }
 
 fn check_version() -> Result<(), KernelError> {

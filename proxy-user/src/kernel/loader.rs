@@ -59,8 +59,10 @@ pub(super) fn load(
         loader.map_pin_path(name, dirs.maps.join(name));
     }
     let set_retval = u8::from(features.set_retval);
+    let node_netns = features.netns_cookie.unwrap_or(0);
     loader
         .override_global("HAS_SET_RETVAL", &set_retval, true)
+        .override_global("NODE_NETNS", &node_netns, true)
         .override_global("ABI_VERSION", &ABI_VERSION, true)
         // Absent from an object built without log statements.
         .override_global("AYA_LOG_LEVEL", &log_level, false);

@@ -7,8 +7,8 @@ use super::lock::PinLock;
 use super::object;
 use super::pinned::PinnedMaps;
 use super::sys::MapFd;
-use crate::writer::{Capacities, FrontendKey, MapReader, Name, Store, WriteError, Writer};
-use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, ServiceEntry};
+use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, Store, WriteError, Writer};
+use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, NodeEntry, ServiceEntry};
 use std::io::{self, ErrorKind};
 use std::mem::offset_of;
 use std::ops::Deref;
@@ -27,8 +27,8 @@ const CLUSTER: usize = offset_of!(ServiceEntry, cluster) / WORD;
 const LOCAL: usize = offset_of!(ServiceEntry, local) / WORD;
 const POLICY: usize = offset_of!(ServiceEntry, affinity_seconds) / WORD;
 
-/// Word of a [`BackendEntry`] that holds its generation, beside port and flags.
-const GENERATION: usize = offset_of!(BackendEntry, generation) / WORD;
+/// Word of a [`BackendEntry`] that holds its flags and generation, beside the port.
+const STATE: usize = offset_of!(BackendEntry, generation) / WORD;
 
 /// The pinned maps with the right to write to them; there is one such value per pin path.
 #[derive(Debug)]
@@ -53,15 +53,24 @@ impl KernelMaps {
         let maps = &mut self.pinned;
         match *store {
             Store::Backend { index, ref entry } => maps.backends.put(index, entry),
-            Store::Retire { index, generation } => maps.backends.get(index).is_some_and(|entry| {
-                let entry = BackendEntry { generation, ..entry };
-                maps.backends.put_words(index, GENERATION, word(entry.as_bytes(), GENERATION))
-            }),
+            Store::BackendState { index, flags, generation } => {
+                maps.backends.get(index).is_some_and(|entry| {
+                    let entry = BackendEntry { flags, generation, ..entry };
+                    maps.backends.put_words(index, STATE, word(entry.as_bytes(), STATE))
+                })
+            }
+            Store::Node { ref entry } => maps.node.put(0, entry),
             Store::Slot { index, backend } => maps.slots.put(index, &backend),
             Store::ClusterSet { service, set } => maps.services.put_words(service, CLUSTER, set.as_bytes()),
             Store::LocalSet { service, set } => maps.services.put_words(service, LOCAL, set.as_bytes()),
-            Store::Policy { service, affinity_seconds, flags, name } => {
-                let entry = ServiceEntry { affinity_seconds, flags, name, ..ServiceEntry::default() };
+            Store::Policy { service, affinity_seconds, flags, name, health_check_node_port } => {
+                let entry = ServiceEntry {
+                    affinity_seconds,
+                    flags,
+                    name,
+                    health_check_node_port,
+                    ..ServiceEntry::default()
+                };
                 let policy = entry.as_bytes().get(POLICY * WORD..).unwrap_or_default();
                 maps.services.put_words(service, POLICY, policy)
             }
@@ -81,6 +90,14 @@ impl KernelMaps {
         bytes.resize(bytes.len().next_multiple_of(WORD), 0);
         let (cells, _) = bytes.as_chunks();
         (cell..).zip(cells).all(|(cell, bytes)| self.pinned.names.put(cell, &u64::from_ne_bytes(*bytes)))
+    }
+
+    /// The map of a prefix, and its key there.
+    fn prefix<'a>(&self, key: &'a PrefixKey) -> (&'static str, &MapFd, &'a [u8]) {
+        match key {
+            PrefixKey::Source(key) => (object::SOURCE_RANGES, &self.pinned.source_ranges, key.as_bytes()),
+            PrefixKey::Network(key) => (object::NETWORKS, &self.pinned.networks, key.as_bytes()),
+        }
     }
 
     /// Carries out one call per [`BATCH`] entries of a run of one family; `carry_out` gets the map
@@ -174,6 +191,32 @@ impl Writer for KernelMaps {
         )
     }
 
+    fn put_prefixes(&mut self, entries: &[(PrefixKey, u32)]) -> Result<(), WriteError> {
+        for (done, (key, value)) in entries.iter().enumerate() {
+            let (map, fd, key) = self.prefix(key);
+            fd.update(key, value.as_bytes()).map_err(|source| WriteError {
+                map,
+                call: "BPF_MAP_UPDATE_ELEM",
+                done,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn delete_prefixes(&mut self, keys: &[PrefixKey]) -> Result<(), WriteError> {
+        for (done, key) in keys.iter().enumerate() {
+            let (map, fd, key) = self.prefix(key);
+            match fd.delete(key) {
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    return Err(WriteError { map, call: "BPF_MAP_DELETE_ELEM", done, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn grace_period(&mut self) -> Result<(), WriteError> {
         self.grace.wait().map_err(|source| WriteError {
             map: "of the grace period",
@@ -200,6 +243,14 @@ impl MapReader for KernelMaps {
 
     fn frontends(&self) -> Result<Vec<(FrontendKey, FrontendValue)>, WriteError> {
         self.pinned.frontends()
+    }
+
+    fn prefixes(&self) -> Result<Vec<(PrefixKey, u32)>, WriteError> {
+        self.pinned.prefixes()
+    }
+
+    fn node(&self) -> NodeEntry {
+        self.pinned.node()
     }
 
     fn service(&self, index: u32) -> Option<ServiceEntry> {

@@ -7,7 +7,7 @@
 //!
 //! // Adopts what is pinned, attaches at once, and writes only after the first complete list.
 //! let (maps, mut programs) = Kernel::open(&Options::default())?.split();
-//! let mut engine = Engine::new("node-a", maps)?;
+//! let mut engine = Engine::new("node-a", Rules::default(), maps)?;
 //! programs.attach()?;
 //! engine.sync()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

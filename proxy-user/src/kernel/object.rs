@@ -26,12 +26,33 @@ pub const NAMES: MapName = "NAMES";
 pub const UDP_FLOWS: MapName = "UDP_FLOWS";
 /// Frontends through which sockets reach backends, LRU hash.
 pub const REVERSE: MapName = "REVERSE";
+/// Backends that clients keep, LRU hash.
+pub const AFFINITY: MapName = "AFFINITY";
+/// Clients that may use load-balancer addresses, longest-prefix trie.
+pub const SOURCE_RANGES: MapName = "SOURCE_RANGES";
+/// What addresses belong to, longest-prefix trie.
+pub const NETWORKS: MapName = "NETWORKS";
+/// Facts about the node, mapped array.
+pub const NODE: MapName = "NODE";
 /// Totals by reason, per-CPU array.
 pub const COUNTERS: MapName = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [MapName; 9] =
-    [FRONTENDS4, FRONTENDS6, SERVICES, SLOTS, BACKENDS, NAMES, UDP_FLOWS, REVERSE, COUNTERS];
+pub const MAPS: [MapName; 13] = [
+    FRONTENDS4,
+    FRONTENDS6,
+    SERVICES,
+    SLOTS,
+    BACKENDS,
+    NAMES,
+    UDP_FLOWS,
+    REVERSE,
+    AFFINITY,
+    SOURCE_RANGES,
+    NETWORKS,
+    NODE,
+    COUNTERS,
+];
 
 /// The shape of each map in [`MAPS`], as the object defines it.
 ///
@@ -56,6 +77,8 @@ pub(super) fn capacity(name: MapName, capacities: &Capacities) -> Option<u32> {
         BACKENDS => Some(capacities.backends),
         NAMES => Some(capacities.name_cells),
         UDP_FLOWS | REVERSE => Some(capacities.sockets),
+        AFFINITY => Some(capacities.affinities),
+        SOURCE_RANGES | NETWORKS => Some(capacities.prefixes),
         _ => None,
     }
 }
@@ -63,22 +86,24 @@ pub(super) fn capacity(name: MapName, capacities: &Capacities) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type as kind};
+    use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type as kind};
     use proxy_common::abi::{
-        BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6, FrontendValue, ServiceEntry,
-        SocketKey, SocketPeer,
+        AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
+        FrontendValue, NetworkKey, NodeEntry, ReverseEntry, ServiceEntry, SocketKey, SourceRangeKey,
     };
 
     #[test]
     fn the_object_defines_every_map_as_the_abi_does() {
-        let entries = |name| capacity(name, &Capacities::default()).unwrap_or(Counter::COUNT as u32);
+        let own = |name| if name == NODE { 1 } else { Counter::COUNT as u32 };
+        let entries = |name| capacity(name, &Capacities::default()).unwrap_or_else(|| own(name));
         let shape = |name, kind: kind, key: usize, value: usize, flags| {
             let (map_type, key_size, value_size) = (kind as u32, key as u32, value as u32);
             (name, MapShape { map_type, key_size, value_size, max_entries: entries(name), flags })
         };
         let hash = |name, key| shape(name, kind::BPF_MAP_TYPE_HASH, key, size_of::<FrontendValue>(), 0);
         let array = |name, value| shape(name, kind::BPF_MAP_TYPE_ARRAY, 4, value, BPF_F_MMAPABLE);
-        let lru = |name, value| shape(name, kind::BPF_MAP_TYPE_LRU_HASH, size_of::<SocketKey>(), value, 0);
+        let lru = |name, key, value| shape(name, kind::BPF_MAP_TYPE_LRU_HASH, key, value, 0);
+        let trie = |name, key| shape(name, kind::BPF_MAP_TYPE_LPM_TRIE, key, 4, BPF_F_NO_PREALLOC);
         assert_eq!(
             shapes().unwrap(),
             [
@@ -88,8 +113,12 @@ mod tests {
                 array(SLOTS, size_of::<BackendRef>()),
                 array(BACKENDS, size_of::<BackendEntry>()),
                 array(NAMES, size_of::<u64>()),
-                lru(UDP_FLOWS, size_of::<BackendRef>()),
-                lru(REVERSE, size_of::<SocketPeer>()),
+                lru(UDP_FLOWS, size_of::<SocketKey>(), size_of::<BackendRef>()),
+                lru(REVERSE, size_of::<SocketKey>(), size_of::<ReverseEntry>()),
+                lru(AFFINITY, size_of::<AffinityKey>(), size_of::<AffinityEntry>()),
+                trie(SOURCE_RANGES, size_of::<SourceRangeKey>()),
+                trie(NETWORKS, size_of::<NetworkKey>()),
+                array(NODE, size_of::<NodeEntry>()),
                 shape(COUNTERS, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, size_of::<u64>(), 0),
             ]
         );

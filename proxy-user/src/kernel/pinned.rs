@@ -10,8 +10,8 @@ use super::object::{self, MapName};
 use super::shape::MapShape;
 use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
-use crate::writer::{Capacities, FrontendKey, MapReader, Name, WriteError};
-use proxy_common::abi::{BackendEntry, BackendRef, Counter, FrontendValue, ServiceEntry};
+use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
+use proxy_common::abi::{BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, ServiceEntry};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -25,6 +25,10 @@ pub struct PinnedMaps {
     pub(super) slots: MappedArray<BackendRef>,
     pub(super) backends: MappedArray<BackendEntry>,
     pub(super) names: MappedArray<u64>,
+    pub(super) source_ranges: MapFd,
+    pub(super) networks: MapFd,
+    pub(super) node: MappedArray<NodeEntry>,
+    affinity: MapFd,
     udp_flows: MapFd,
     reverse: MapFd,
     counters: MapFd,
@@ -55,6 +59,10 @@ impl PinnedMaps {
             slots: array(&dirs, shapes, object::SLOTS, access)?,
             backends: array(&dirs, shapes, object::BACKENDS, access)?,
             names: array(&dirs, shapes, object::NAMES, access)?,
+            source_ranges: open(object::SOURCE_RANGES)?,
+            networks: open(object::NETWORKS)?,
+            node: array(&dirs, shapes, object::NODE, access)?,
+            affinity: open(object::AFFINITY)?,
             udp_flows: open(object::UDP_FLOWS)?,
             reverse: open(object::REVERSE)?,
             counters: open(object::COUNTERS)?,
@@ -94,6 +102,10 @@ impl PinnedMaps {
             (object::SLOTS, self.slots.map()),
             (object::BACKENDS, self.backends.map()),
             (object::NAMES, self.names.map()),
+            (object::SOURCE_RANGES, &self.source_ranges),
+            (object::NETWORKS, &self.networks),
+            (object::NODE, self.node.map()),
+            (object::AFFINITY, &self.affinity),
             (object::UDP_FLOWS, &self.udp_flows),
             (object::REVERSE, &self.reverse),
             (object::COUNTERS, &self.counters),
@@ -127,6 +139,8 @@ impl MapReader for PinnedMaps {
             backends: entries(self.backends.map()),
             name_cells: entries(self.names.map()),
             sockets: entries(&self.udp_flows).min(entries(&self.reverse)),
+            affinities: entries(&self.affinity),
+            prefixes: entries(&self.source_ranges).min(entries(&self.networks)),
         }
     }
 
@@ -138,6 +152,20 @@ impl MapReader for PinnedMaps {
         let v4 = v4.into_iter().map(|(key, value)| (FrontendKey::V4(key), value));
         let v6 = v6.into_iter().map(|(key, value)| (FrontendKey::V6(key), value));
         Ok(v4.chain(v6).collect())
+    }
+
+    fn prefixes(&self) -> Result<Vec<(PrefixKey, u32)>, WriteError> {
+        let ranges = read_all(&self.source_ranges)
+            .map_err(|source| failed(object::SOURCE_RANGES, "BPF_MAP_LOOKUP_BATCH", source))?;
+        let networks = read_all(&self.networks)
+            .map_err(|source| failed(object::NETWORKS, "BPF_MAP_LOOKUP_BATCH", source))?;
+        let ranges = ranges.into_iter().map(|(key, value)| (PrefixKey::Source(key), value));
+        let networks = networks.into_iter().map(|(key, value)| (PrefixKey::Network(key), value));
+        Ok(ranges.chain(networks).collect())
+    }
+
+    fn node(&self) -> NodeEntry {
+        self.node.get(0).unwrap_or_default()
     }
 
     fn service(&self, index: u32) -> Option<ServiceEntry> {

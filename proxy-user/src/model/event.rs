@@ -1,7 +1,8 @@
 //! A change of the cluster's objects.
 
-use super::{EndpointSlice, Node, ObjectName, Service};
+use super::{EndpointSlice, Node, ObjectName, Service, ServiceCidr};
 use smol_str::SmolStr;
+use std::net::IpAddr;
 
 /// One change, as a source reports it. Applying the same object twice is no change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,4 +19,10 @@ pub enum Event {
     NodeApplied(Node),
     /// A Node is gone.
     NodeDeleted(SmolStr),
+    /// A ServiceCIDR was added or changed.
+    ServiceCidrApplied(ServiceCidr),
+    /// A ServiceCIDR is gone.
+    ServiceCidrDeleted(SmolStr),
+    /// The addresses of this node's interfaces, all of them, as they are now.
+    LocalAddresses(Vec<IpAddr>),
 }

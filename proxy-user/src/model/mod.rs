@@ -5,10 +5,12 @@ mod event;
 mod name;
 mod node;
 mod service;
+mod service_cidr;
 mod slice;
 
 pub use event::Event;
 pub use name::{ObjectName, PortId};
 pub use node::Node;
 pub use service::{Protocol, Service, ServicePort, ServiceType, TrafficPolicy};
+pub use service_cidr::ServiceCidr;
 pub use slice::{Conditions, Endpoint, EndpointSlice, Family, SlicePort};

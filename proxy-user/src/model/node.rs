@@ -1,5 +1,7 @@
 //! This node.
 
+use super::Family;
+use ipnet::IpNet;
 use smol_str::SmolStr;
 use std::net::IpAddr;
 
@@ -13,6 +15,14 @@ pub struct Node {
     /// `status.addresses` of type InternalIP, then those of type ExternalIP, each in their order: the
     /// first of each family is the primary one.
     pub addresses: Vec<IpAddr>,
-    /// `spec.podCIDRs`, as written.
-    pub pod_cidrs: Vec<SmolStr>,
+    /// `spec.podCIDRs`.
+    pub pod_cidrs: Vec<IpNet>,
+}
+
+impl Node {
+    /// The first address of a family.
+    #[must_use]
+    pub fn primary(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|address| Family::of(address) == family)
+    }
 }

@@ -1,6 +1,7 @@
 //! A Service.
 
 use super::ObjectName;
+use ipnet::IpNet;
 use proxy_common::abi;
 use smol_str::SmolStr;
 use std::{fmt, net::IpAddr};
@@ -34,8 +35,8 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// Timeout of `sessionAffinity: ClientIP`, seconds; `None` without affinity.
     pub affinity_seconds: Option<u32>,
-    /// `spec.loadBalancerSourceRanges`, trimmed, otherwise as written.
-    pub source_ranges: Vec<SmolStr>,
+    /// `spec.loadBalancerSourceRanges` of both families; those that cannot be read are left out.
+    pub source_ranges: Vec<IpNet>,
     /// `spec.healthCheckNodePort`, where not zero.
     pub health_check_node_port: Option<u16>,
 }

@@ -10,5 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "agent")]
+pub mod addresses;
 pub mod kubernetes;
 pub mod manifests;

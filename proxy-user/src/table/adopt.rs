@@ -16,7 +16,7 @@ use crate::{
     writer::{Capacities, MapReader, WriteError},
 };
 use ahash::AHashMap;
-use proxy_common::abi::{Address, BackendEntry, EndpointSet, FrontendFlags, ServiceEntry};
+use proxy_common::abi::{Address, BackendEntry, BackendFlags, EndpointSet, ServiceEntry};
 use smol_str::{SmolStr, format_smolstr};
 use std::collections::BTreeSet;
 
@@ -34,11 +34,15 @@ impl Table {
         let capacities = reader.capacities();
         let mut table = Self::new(&capacities);
         table.node = reader.name(NODE_BLOCK.base).unwrap_or_default().into();
+        table.node_entry = reader.node();
+        for (key, value) in reader.prefixes()? {
+            table.prefixes.adopt(key, value);
+        }
         let mut adopted = Adopted::new();
         let mut reached = BTreeSet::new();
         for (key, value) in reader.frontends()? {
             table.claims.adopt(key, value);
-            if !value.kind().contains(FrontendFlags::ADDRESS_ONLY) && value.service < capacities.services {
+            if value.kind().leads_to_service() && value.service < capacities.services {
                 reached.insert(value.service);
             }
         }
@@ -69,6 +73,7 @@ impl Table {
             }
             table.ports[index as usize] = Some(port);
         }
+        table.adopt_draining(reader, &capacities, &mut in_use);
         table.adopt_pools(reader, &capacities, &in_use, plan);
         Ok((table, adopted))
     }
@@ -77,6 +82,23 @@ impl Table {
     /// of frontends that nobody claims.
     pub fn drop_unclaimed(&mut self) {
         self.claims.touch_unclaimed();
+        self.prefixes.touch_unwanted();
+    }
+
+    /// Adopts the backends that can serve and are in no set: endpoints that terminate, or that policy or
+    /// topology has left out since they were used.
+    fn adopt_draining(&mut self, reader: &impl MapReader, capacities: &Capacities, in_use: &mut [bool]) {
+        for index in (0..capacities.backends).filter(|index| !in_use[*index as usize]).collect::<Vec<_>>() {
+            let live = reader.backend(index).filter(|entry| entry.flags.contains(BackendFlags::LIVE));
+            let Some(entry) = live else { continue };
+            let port = self.ports.get_mut(entry.service as usize).and_then(Option::as_mut);
+            let Some(port) = port.filter(|port| !port.dying) else { continue };
+            let member = member(&entry, Membership::NONE);
+            if let Err(place) = port.members.binary_search_by_key(&member.key(), |held| held.member.key()) {
+                port.members.insert(place, Held { member, backend: index, flags: entry.flags });
+                in_use[index as usize] = true;
+            }
+        }
     }
 
     fn adopt_port(
@@ -107,10 +129,12 @@ impl Table {
             name,
             affinity_seconds: entry.affinity_seconds,
             flags: entry.flags,
+            health_check_node_port: entry.health_check_node_port,
             members,
             cluster,
             local,
             frontends: Vec::new(),
+            source_ranges: Vec::new(),
             dying: false,
         };
         (port, id)
@@ -191,9 +215,15 @@ fn join(members: &mut Vec<Held>, backend: u32, entry: &BackendEntry, which: Whic
         held.member.sets.local |= sets.local;
         return true;
     }
-    let member = Member { address: entry.address, port: entry.port, flags: entry.flags, sets };
-    members.push(Held { member, backend });
+    members.push(Held { member: member(entry, sets), backend, flags: entry.flags });
     true
+}
+
+/// The endpoint that a backend stands for.
+const fn member(entry: &BackendEntry, sets: Membership) -> Member {
+    let local = entry.flags.contains(BackendFlags::LOCAL);
+    let flags = if local { BackendFlags::LOCAL } else { BackendFlags(0) };
+    Member { address: entry.address, port: entry.port, flags, sets }
 }
 
 /// The text that names a node and its zone in NAMES: `node/zone`, without a zone `node/`.

@@ -35,6 +35,9 @@ struct Claim {
     touched: bool,
 }
 
+/// The node itself, which claims its addresses; no service port has this index.
+pub(super) const NODE: u32 = u32::MAX;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Claimant {
     port: u32,
@@ -199,8 +202,7 @@ impl Claims {
     /// Keeps `leading` true when an installed value changes.
     fn lead(&mut self, before: Option<FrontendValue>, after: Option<FrontendValue>) {
         let services = self.services;
-        let leads =
-            |v: &FrontendValue| !v.kind().contains(FrontendFlags::ADDRESS_ONLY) && v.service < services;
+        let leads = |v: &FrontendValue| v.kind().leads_to_service() && v.service < services;
         if let Some(value) = before.filter(leads) {
             self.leading[value.service as usize] -= 1;
         }
@@ -239,10 +241,10 @@ impl Claims {
 }
 
 impl Claimant {
-    /// The value of the frontend while this claimant has it. The entry that only marks an address
-    /// as a ClusterIP names no service port: it is the same whoever has it.
+    /// The value of the frontend while this claimant has it. The entry that only says what an address is
+    /// names no service port: it is the same whoever has it.
     const fn value(self, key: &FrontendKey) -> FrontendValue {
-        let service = if self.kind.contains(FrontendFlags::ADDRESS_ONLY) { 0 } else { self.port };
+        let service = if self.kind.leads_to_service() { self.port } else { 0 };
         FrontendValue::new(service, self.kind, key.check())
     }
 }

@@ -2,10 +2,10 @@
 
 use super::{
     buddy::Block,
-    spec::{Frontend, Member},
+    spec::{Frontend, Member, SourceRange},
 };
 use crate::model::PortId;
-use proxy_common::abi::ServiceFlags;
+use proxy_common::abi::{BackendFlags, ServiceFlags};
 
 /// A programmed service port; its index in SERVICES is its place in the table.
 #[derive(Debug)]
@@ -16,12 +16,15 @@ pub(super) struct Port {
     pub name: Option<Block>,
     pub affinity_seconds: u32,
     pub flags: ServiceFlags,
+    pub health_check_node_port: u16,
     /// Ascending by address and port.
     pub members: Vec<Held>,
     pub cluster: Set,
     pub local: Set,
     /// The claims it holds, in the order of its specification.
     pub frontends: Vec<Frontend>,
+    /// The prefixes it wants.
+    pub source_ranges: Vec<SourceRange>,
     /// Removed by the caller; kept until the kernel has let go of its last frontend.
     pub dying: bool,
 }
@@ -31,6 +34,8 @@ pub(super) struct Port {
 pub(super) struct Held {
     pub member: Member,
     pub backend: u32,
+    /// The flags of the backend as the kernel holds them.
+    pub flags: BackendFlags,
 }
 
 /// One of the two sets of a service port.

@@ -1,18 +1,21 @@
 //! The table's state and its small operations.
 
 use super::{
-    Conflict, Full, Plan,
+    Conflict, Frontend, Full, Plan, Progress,
     buddy::{Block, Buddy},
-    claims::Claims,
+    claims::{Claims, NODE},
     pool::Pool,
     port::Port,
+    prefixes::Prefixes,
     quarantine::Quarantine,
 };
 use crate::{
     model::PortId,
-    writer::{Capacities, NODE_CELLS, Store},
+    writer::{Capacities, NODE_CELLS, PrefixKey, Store},
 };
-use proxy_common::abi::{BackendEntry, ServiceEntry};
+use proxy_common::abi::{
+    BackendEntry, BackendFlags, Network, NetworkKey, NodeEntry, NodeFlags, ServiceEntry,
+};
 use smol_str::SmolStr;
 
 /// What the kernel holds, and what is free.
@@ -26,6 +29,11 @@ pub struct Table {
     pub(super) dying: Vec<u32>,
     /// The text at the head of NAMES that says for which node the maps are.
     pub(super) node: SmolStr,
+    pub(super) prefixes: Prefixes,
+    /// Addresses of this node, as claims.
+    node_addresses: Vec<Frontend>,
+    networks: Vec<NetworkKey>,
+    pub(super) node_entry: NodeEntry,
 }
 
 /// The cells at the head of NAMES that are set aside for this node, as a block.
@@ -70,6 +78,10 @@ pub struct Usage {
     pub backends: u32,
     /// Of NAMES, in whole ranges.
     pub name_cells: u32,
+    /// Of SOURCE_RANGES.
+    pub source_ranges: u32,
+    /// Of NETWORKS.
+    pub networks: u32,
 }
 
 impl Table {
@@ -91,6 +103,10 @@ impl Table {
             },
             dying: Vec::new(),
             node: SmolStr::default(),
+            prefixes: Prefixes::new(capacities.prefixes),
+            node_addresses: Vec::new(),
+            networks: Vec::new(),
+            node_entry: NodeEntry::default(),
         }
     }
 
@@ -99,6 +115,64 @@ impl Table {
         if self.node != text && self.stock.names.capacity() >= NODE_CELLS {
             plan.stores.push(Store::Name { cell: NODE_BLOCK.base, text: text.clone() });
             self.node = text;
+        }
+    }
+
+    /// Plans the frontends that say which addresses are this node's. Those that do not fit are left out.
+    ///
+    /// # Errors
+    /// The map that is full. Call it again once there is room.
+    pub fn set_node_addresses(&mut self, addresses: &[Frontend]) -> Result<(), Full> {
+        let (kept, gone) =
+            std::mem::take(&mut self.node_addresses).into_iter().partition(|held| addresses.contains(held));
+        self.node_addresses = kept;
+        let gone: Vec<Frontend> = gone;
+        gone.into_iter().for_each(|frontend| self.claims.release(&self.ports, NODE, frontend));
+        let mut outcome = Ok(());
+        for frontend in addresses {
+            if self.node_addresses.contains(frontend) {
+                continue;
+            }
+            match self.claims.room_for(&[*frontend]) {
+                Ok(()) => {
+                    self.claims.claim(&self.ports, NODE, *frontend);
+                    self.node_addresses.push(*frontend);
+                }
+                full => outcome = outcome.and(full),
+            }
+        }
+        outcome
+    }
+
+    /// Plans what is said of whole networks. Those that do not fit are left out.
+    ///
+    /// # Errors
+    /// The map that is full. Call it again once there is room.
+    pub fn set_networks(&mut self, networks: &[(NetworkKey, Network)]) -> Result<(), Full> {
+        for gone in std::mem::take(&mut self.networks) {
+            if !networks.iter().any(|(key, _)| *key == gone) {
+                self.prefixes.want(PrefixKey::Network(gone), None);
+            }
+        }
+        let mut outcome = Ok(());
+        for (key, network) in networks {
+            let prefix = PrefixKey::Network(*key);
+            match self.prefixes.room_for(std::iter::once(prefix)) {
+                Ok(()) => {
+                    self.prefixes.want(prefix, Some(*network as u32));
+                    self.networks.push(*key);
+                }
+                full => outcome = outcome.and(full),
+            }
+        }
+        outcome
+    }
+
+    /// Plans the facts about the node.
+    pub fn set_node_flags(&mut self, flags: NodeFlags, plan: &mut Plan) {
+        let entry = NodeEntry { flags, ..NodeEntry::default() };
+        if std::mem::replace(&mut self.node_entry, entry) != entry {
+            plan.stores.push(Store::Node { entry });
         }
     }
 
@@ -118,28 +192,40 @@ impl Table {
         for frontend in std::mem::take(&mut port.frontends) {
             self.claims.release(&self.ports, handle.0, frontend);
         }
+        self.want_source_ranges(handle.0, &[]);
         self.dying.push(handle.0);
     }
 
-    /// Turns the frontends whose owner changed, or that the kernel refused before, into deletes and
-    /// puts of `plan`.
+    /// Turns the frontends whose owner changed, the prefixes that changed, and what the kernel refused
+    /// before, into deletes and puts of `plan`.
     pub fn settle(&mut self, plan: &mut Plan) {
         self.claims.settle(&mut plan.deletes, &mut plan.puts);
+        self.prefixes.settle(&mut plan.prefix_deletes, &mut plan.prefix_puts);
     }
 
-    /// Notes how far the kernel got with the frontends of a plan, empties the plan, and fills it
-    /// with the stores that free what no frontend leads to any more.
-    pub fn settled(&mut self, plan: &mut Plan, deletes_done: usize, puts_done: usize) {
+    /// Notes how far the kernel got with a plan, empties the plan, and fills it with the stores that free
+    /// what nothing leads to any more.
+    pub fn settled(&mut self, plan: &mut Plan, done: &Progress) {
         for (place, key) in plan.deletes.iter().enumerate() {
-            if place < deletes_done { self.claims.deleted(key) } else { self.claims.refused(*key) }
+            if place < done.deletes { self.claims.deleted(key) } else { self.claims.refused(*key) }
+        }
+        for (place, (key, value)) in plan.prefix_puts.iter().enumerate() {
+            if place < done.prefix_puts {
+                self.prefixes.put(key, *value)
+            } else {
+                self.prefixes.refused(*key)
+            }
+        }
+        for (place, key) in plan.prefix_deletes.iter().enumerate() {
+            if place < done.prefix_deletes { self.prefixes.deleted(key) } else { self.prefixes.refused(*key) }
         }
         for (place, (key, value)) in plan.puts.iter().enumerate() {
-            if place < puts_done { self.claims.put(key, *value) } else { self.claims.refused(*key) }
+            if place < done.puts { self.claims.put(key, *value) } else { self.claims.refused(*key) }
         }
         plan.clear();
         let dying = std::mem::take(&mut self.dying);
         for index in dying {
-            if self.claims.leads_to(index) {
+            if self.claims.leads_to(index) || self.prefixes.name(index) {
                 self.dying.push(index);
             } else if let Some(port) = self.ports.get_mut(index as usize).and_then(Option::take) {
                 self.stock.free_port(index, &port, plan);
@@ -153,10 +239,10 @@ impl Table {
         !self.stock.quarantine.is_empty()
     }
 
-    /// True if frontends wait to be put or deleted.
+    /// True if frontends or prefixes wait to be put or deleted.
     #[must_use]
     pub const fn is_unsettled(&self) -> bool {
-        self.claims.is_unsettled()
+        self.claims.is_unsettled() || self.prefixes.is_unsettled()
     }
 
     /// After a grace period: what was freed before it may be reused. The plan's stores leave the
@@ -169,7 +255,10 @@ impl Table {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let [frontends4, frontends6] = self.claims.occupied();
+        let [source_ranges, networks] = self.prefixes.occupied();
         Usage {
+            source_ranges,
+            networks,
             frontends4,
             frontends6,
             services: self.stock.services.used(),
@@ -211,7 +300,8 @@ impl Stock {
         }
         let generation = self.generations[place].wrapping_add(1);
         self.generations[place] = generation;
-        plan.stores.push(Store::Retire { index: backend, generation });
+        let flags = BackendFlags::default();
+        plan.stores.push(Store::BackendState { index: backend, flags, generation });
         self.quarantine.backends.push(backend);
     }
 

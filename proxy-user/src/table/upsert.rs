@@ -1,15 +1,15 @@
 //! Making a service port what its specification says, by the smallest difference.
 
 use super::{
-    Full, Membership, Plan, PortHandle, PortSpec, Table, WhenFull,
+    Full, Membership, Plan, PortHandle, PortSpec, SourceRange, Table, WhenFull,
     buddy::{Block, order_for},
     port::{Held, Port, Set, Which},
     sets::SetWriter,
     spec::Member,
     state::Stock,
 };
-use crate::writer::Store;
-use proxy_common::abi::BackendEntry;
+use crate::writer::{PrefixKey, Store};
+use proxy_common::abi::{BackendEntry, BackendFlags, SourceRangeKey};
 use smol_str::{SmolStr, format_smolstr};
 
 /// Bytes of a name before its text: the length.
@@ -41,16 +41,20 @@ impl Table {
         let full = Full { map: "SERVICES", capacity: self.stock.services.capacity() };
         let port = self.ports.get_mut(index as usize).and_then(Option::as_mut).ok_or(full)?;
         let members = update_members(port, index, spec.members, when_full, &mut self.stock, plan);
-        if (port.affinity_seconds, port.flags) != (spec.affinity_seconds, spec.flags) {
-            (port.affinity_seconds, port.flags) = (spec.affinity_seconds, spec.flags);
+        let policies = (spec.affinity_seconds, spec.flags, spec.health_check_node_port);
+        if (port.affinity_seconds, port.flags, port.health_check_node_port) != policies {
+            (port.affinity_seconds, port.flags, port.health_check_node_port) = policies;
             plan.stores.push(policy(index, port));
         }
+        let ranges = self.update_source_ranges(index, spec);
         let frontends = self.update_frontends(index, spec);
-        members.and(frontends).map(|()| handle)
+        members.and(ranges).and(frontends).map(|()| handle)
     }
 
     fn insert(&mut self, spec: &PortSpec<'_>, plan: &mut Plan) -> Result<PortHandle, Full> {
         self.claims.room_for(spec.frontends)?;
+        // The index does not matter to the room that they take.
+        self.prefixes.room_for(spec.source_ranges.iter().map(|range| range.key(u32::MAX)))?;
         let capacity = self.stock.services.capacity();
         let text = name_of(spec);
         let name = self.stock.names.allocate(name_block_order(&text));
@@ -65,10 +69,12 @@ impl Table {
             name: Some(name),
             affinity_seconds: spec.affinity_seconds,
             flags: spec.flags,
+            health_check_node_port: spec.health_check_node_port,
             members: Vec::new(),
             cluster: Set::default(),
             local: Set::default(),
             frontends: Vec::new(),
+            source_ranges: Vec::new(),
             dying: false,
         };
         let before = plan.stores.len();
@@ -87,8 +93,31 @@ impl Table {
             self.ports.resize_with(index as usize + 1, || None);
         }
         self.ports[index as usize] = Some(port);
+        self.update_source_ranges(index, spec)?;
         self.update_frontends(index, spec)?;
         Ok(PortHandle(index))
+    }
+
+    /// Makes the prefixes of a service port those that are wanted; without room they stay as they are.
+    fn update_source_ranges(&mut self, index: u32, spec: &PortSpec<'_>) -> Result<(), Full> {
+        self.prefixes.room_for(spec.source_ranges.iter().map(|range| range.key(index)))?;
+        self.want_source_ranges(index, spec.source_ranges);
+        Ok(())
+    }
+
+    pub(super) fn want_source_ranges(&mut self, index: u32, ranges: &[SourceRange]) {
+        let Some(Some(port)) = self.ports.get_mut(index as usize) else { return };
+        if port.source_ranges == ranges {
+            return;
+        }
+        for gone in std::mem::replace(&mut port.source_ranges, ranges.to_vec()) {
+            if !ranges.iter().any(|range| range.key(index) == gone.key(index)) {
+                self.prefixes.want(gone.key(index), None);
+            }
+        }
+        for range in ranges {
+            self.prefixes.want(range.key(index), Some(range.rule as u32));
+        }
     }
 
     /// Claims the frontends that are new, and releases those that are gone.
@@ -133,6 +162,14 @@ fn policy(service: u32, port: &Port) -> Store {
         affinity_seconds: port.affinity_seconds,
         flags: port.flags,
         name: port.name.map_or(0, |block| block.base + 1),
+        health_check_node_port: port.health_check_node_port,
+    }
+}
+
+impl SourceRange {
+    /// The key of this range of the service port `service`.
+    const fn key(&self, service: u32) -> PrefixKey {
+        PrefixKey::Source(SourceRangeKey::new(service, self.address, self.bits))
     }
 }
 
@@ -192,7 +229,8 @@ impl Change {
                     if let Some(held) = had {
                         change.drop(*held);
                     }
-                    if let Some(member) = wants.filter(|_| additions) {
+                    // Nobody was ever sent to an endpoint that is new and in neither set.
+                    if let Some(member) = wants.filter(|member| additions && !member.sets.is_none()) {
                         change.add(*member);
                     }
                 }
@@ -215,10 +253,6 @@ impl Change {
         } else {
             Membership { cluster: was.sets.cluster && sets.cluster, local: was.sets.local && sets.local }
         };
-        if held.member.sets.is_none() {
-            self.drop(Held { member: was, ..held });
-            return;
-        }
         let place = self.next.len();
         for which in Which::BOTH {
             match (which.has(&was), which.has(&held.member)) {
@@ -243,7 +277,7 @@ impl Change {
             self.set(which).come.push(place);
         }
         self.fresh.push(place);
-        self.next.push(Held { member, backend: u32::MAX });
+        self.next.push(Held { member, backend: u32::MAX, flags: member.backend_flags() });
     }
 }
 
@@ -260,7 +294,11 @@ fn update_members(
         SetWriter { service: index, which, set: port.set_mut(which), stock, plan }.repair();
     }
     let unchanged = port.members.len() == wanted.len()
-        && port.members.iter().zip(wanted).all(|(held, member)| held.member == *member);
+        && port
+            .members
+            .iter()
+            .zip(wanted)
+            .all(|(held, member)| held.member == *member && held.flags == member.backend_flags());
     if unchanged {
         return Ok(());
     }
@@ -276,6 +314,16 @@ fn update_members(
                 carry_out(port, index, change, [None; 2], stock, plan);
             }
             Err(full)
+        }
+    }
+}
+
+impl Held {
+    /// Plans the store that gives its backend these flags, if it has others.
+    fn say(&mut self, flags: BackendFlags, stock: &Stock, plan: &mut Plan) {
+        if std::mem::replace(&mut self.flags, flags) != flags {
+            let generation = stock.generation(self.backend);
+            plan.stores.push(Store::BackendState { index: self.backend, flags, generation });
         }
     }
 }
@@ -310,12 +358,16 @@ fn carry_out(
         let entry = BackendEntry {
             address: held.member.address,
             port: held.member.port,
-            flags: held.member.flags,
+            flags: held.flags,
             generation: stock.generation(backend),
             service: index,
             reserved: 0,
         };
         plan.stores.push(Store::Backend { index: backend, entry });
+    }
+    // A backend says that it is in a set before the set names it, and until the set has let go of it.
+    for held in &mut change.next {
+        held.say(held.flags.union(held.member.backend_flags()), stock, plan);
     }
     for (which, larger) in Which::BOTH.into_iter().zip(larger) {
         let SetChange { gone, come } = std::mem::take(change.set(which));
@@ -325,6 +377,9 @@ fn carry_out(
         let come: Vec<u32> = come.iter().map(|place| change.next[*place].backend).collect();
         SetWriter { service: index, which, set: port.set_mut(which), stock, plan }
             .change(&gone, &come, larger);
+    }
+    for held in &mut change.next {
+        held.say(held.member.backend_flags(), stock, plan);
     }
     for backend in change.retired {
         stock.retire(backend, plan);

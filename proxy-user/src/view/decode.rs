@@ -1,27 +1,40 @@
 //! From map entries to [`PortView`]s.
 
-use super::{FrontendKind, FrontendView, PortView};
+use super::{FrontendView, PortView, net};
 use crate::{
-    model::TrafficPolicy,
+    model::{PortId, TrafficPolicy},
     table::{parse_name, parse_node},
-    writer::{FrontendKey, MapReader, WriteError},
+    writer::{MapReader, PrefixKey, WriteError},
 };
-use proxy_common::abi::{Address, EndpointSet, FrontendFlags, FrontendValue, Scope, ServiceFlags};
+use ipnet::IpNet;
+use proxy_common::abi::{EndpointSet, ServiceFlags, SourceRule};
 use std::{collections::BTreeMap, net::SocketAddr};
 
 /// Decodes every service port that a frontend leads to, sorted by namespace, name, port, protocol
 /// and family.
 ///
 /// # Errors
-/// Where the frontends cannot be read.
+/// Where the frontends or the source ranges cannot be read.
 pub fn decode(reader: &impl MapReader) -> Result<Vec<PortView>, WriteError> {
-    let mut frontends: BTreeMap<u32, Vec<FrontendView>> = BTreeMap::new();
+    let mut found: BTreeMap<u32, (Vec<FrontendView>, Vec<IpNet>)> = BTreeMap::new();
     for (key, value) in reader.frontends()? {
-        if let Some(view) = frontend(&key, value) {
-            frontends.entry(value.service).or_default().push(view);
+        if let Some(view) = FrontendView::decode(&key, value) {
+            found.entry(value.service).or_default().0.push(view);
         }
     }
-    let mut ports: Vec<_> = frontends.into_iter().map(|(index, list)| port(reader, index, list)).collect();
+    for (service, range) in source_ranges(reader)? {
+        if let Some((_, ranges)) = found.get_mut(&service) {
+            ranges.push(range);
+        }
+    }
+    let mut ports: Vec<_> = found
+        .into_iter()
+        .map(|(index, (mut frontends, mut ranges))| {
+            frontends.sort_unstable();
+            ranges.sort_unstable();
+            port(reader, index, frontends, ranges)
+        })
+        .collect();
     ports.sort_by(|a, b| a.id.cmp(&b.id).then(a.index.cmp(&b.index)));
     Ok(ports)
 }
@@ -33,26 +46,14 @@ pub fn decode_node(reader: &impl MapReader) -> (String, Option<String>) {
     parse_node(reader)
 }
 
-fn port(reader: &impl MapReader, index: u32, mut frontends: Vec<FrontendView>) -> PortView {
-    frontends.sort_unstable();
-    let entry = reader.service(index).unwrap_or_default();
-    let name = entry.name.checked_sub(1).and_then(|cell| reader.name(cell));
-    let policy =
-        |flag| if entry.flags.contains(flag) { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
-    PortView {
-        id: name.as_deref().and_then(parse_name),
-        index,
-        frontends,
-        cluster: endpoints(reader, entry.cluster),
-        local: endpoints(reader, entry.local),
-        any_usable: entry.flags.contains(ServiceFlags::ANY_USABLE),
-        internal_policy: policy(ServiceFlags::INTERNAL_LOCAL),
-        external_policy: policy(ServiceFlags::EXTERNAL_LOCAL),
-        affinity_seconds: Some(entry.affinity_seconds).filter(|seconds| *seconds > 0),
-    }
+/// The identity of a service port; `None` where the maps do not name it.
+pub(crate) fn port_id(reader: &impl MapReader, service: u32) -> Option<PortId> {
+    let cell = reader.service(service)?.name.checked_sub(1)?;
+    reader.name(cell).as_deref().and_then(parse_name)
 }
 
-fn endpoints(reader: &impl MapReader, set: EndpointSet) -> Vec<SocketAddr> {
+/// The endpoints of a set, ascending.
+pub(crate) fn endpoints(reader: &impl MapReader, set: EndpointSet) -> Vec<SocketAddr> {
     // A set in damaged maps may say anything.
     let end = set.base().saturating_add(set.count()).min(reader.capacities().slots);
     let slots = set.base()..end;
@@ -63,19 +64,39 @@ fn endpoints(reader: &impl MapReader, set: EndpointSet) -> Vec<SocketAddr> {
     list
 }
 
-/// A frontend; `None` for an entry that only marks an address as a ClusterIP.
-fn frontend(key: &FrontendKey, value: FrontendValue) -> Option<FrontendView> {
-    let kind = match value.kind() {
-        FrontendFlags::CLUSTER_IP => FrontendKind::ClusterIp,
-        FrontendFlags::NODE_PORT => FrontendKind::NodePort,
-        FrontendFlags::EXTERNAL_IP => FrontendKind::ExternalIp,
-        FrontendFlags::LOAD_BALANCER => FrontendKind::LoadBalancer,
-        _ => return None,
-    };
-    let (address, port, scope) = match key {
-        FrontendKey::V4(key) => (Address::from_v4_word(key.address), key.port, key.scope),
-        FrontendKey::V6(key) => (Address { words: key.address }, key.port, key.scope),
-    };
-    let address = (scope != Scope::Node as u8).then(|| address.to_ip());
-    Some(FrontendView { kind, address, port: u16::from_be(port) })
+/// Every source range that a Service names, with the index of its service port. A Service's own
+/// load-balancer addresses may use it too, but nobody wrote that.
+pub(crate) fn source_ranges(
+    reader: &impl MapReader,
+) -> Result<impl Iterator<Item = (u32, IpNet)>, WriteError> {
+    Ok(reader.prefixes()?.into_iter().filter_map(|(key, value)| match key {
+        PrefixKey::Source(key) if value == SourceRule::Range as u32 => {
+            Some((key.service, net(key.address, key.prefix_len.checked_sub(u32::BITS)?)?))
+        }
+        _ => None,
+    }))
+}
+
+fn port(
+    reader: &impl MapReader,
+    index: u32,
+    frontends: Vec<FrontendView>,
+    source_ranges: Vec<IpNet>,
+) -> PortView {
+    let entry = reader.service(index).unwrap_or_default();
+    let policy =
+        |flag| if entry.flags.contains(flag) { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
+    PortView {
+        id: port_id(reader, index),
+        index,
+        frontends,
+        cluster: endpoints(reader, entry.cluster),
+        local: endpoints(reader, entry.local),
+        any_usable: entry.flags.contains(ServiceFlags::ANY_USABLE),
+        internal_policy: policy(ServiceFlags::INTERNAL_LOCAL),
+        external_policy: policy(ServiceFlags::EXTERNAL_LOCAL),
+        affinity_seconds: Some(entry.affinity_seconds).filter(|seconds| *seconds > 0),
+        source_ranges,
+        health_check_node_port: Some(entry.health_check_node_port).filter(|port| *port > 0),
+    }
 }

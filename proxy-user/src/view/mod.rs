@@ -2,7 +2,13 @@
 //! memory and `dump` those of the kernel by the same code, so a diff of the two shows drift.
 
 mod decode;
+mod frontend;
 mod port;
+mod prefix;
 
 pub use decode::{decode, decode_node};
-pub use port::{FrontendKind, FrontendView, PortView};
+pub(crate) use decode::{endpoints, port_id, source_ranges};
+pub(crate) use frontend::KeyParts;
+pub use frontend::{FrontendKind, FrontendView};
+pub use port::PortView;
+pub(crate) use prefix::net;

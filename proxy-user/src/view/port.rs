@@ -1,7 +1,9 @@
 //! A decoded service port.
 
+use super::FrontendView;
 use crate::model::{PortId, TrafficPolicy};
-use std::net::{IpAddr, SocketAddr};
+use ipnet::IpNet;
+use std::net::SocketAddr;
 
 /// A service port of one family, as the maps hold it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,41 +26,9 @@ pub struct PortView {
     pub external_policy: TrafficPolicy,
     /// Idle time of an affinity, seconds; `None` without affinity.
     pub affinity_seconds: Option<u32>,
-}
-
-/// An address and port that leads to a service port.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct FrontendView {
-    /// Its kind.
-    pub kind: FrontendKind,
-    /// The address; `None` for any address of the node.
-    pub address: Option<IpAddr>,
-    /// The port, host byte order.
-    pub port: u16,
-}
-
-/// Kind of a frontend.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum FrontendKind {
-    /// `spec.clusterIPs`.
-    ClusterIp,
-    /// `spec.ports[].nodePort`.
-    NodePort,
-    /// `spec.externalIPs`.
-    ExternalIp,
-    /// `status.loadBalancer.ingress[].ip`.
-    LoadBalancer,
-}
-
-impl FrontendKind {
-    /// The word that `plan` and `dump` print.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ClusterIp => "ClusterIP",
-            Self::NodePort => "NodePort",
-            Self::ExternalIp => "ExternalIP",
-            Self::LoadBalancer => "LoadBalancer",
-        }
-    }
+    /// `loadBalancerSourceRanges` of this family, ascending; without any, everyone may use the
+    /// load-balancer addresses.
+    pub source_ranges: Vec<IpNet>,
+    /// `healthCheckNodePort`, where the service answers one.
+    pub health_check_node_port: Option<u16>,
 }

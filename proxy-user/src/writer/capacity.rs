@@ -3,8 +3,8 @@
 /// How many entries each map holds. They are fixed when the maps are made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacities {
-    /// Entries of FRONTENDS4 and of FRONTENDS6, each: one per address and port, and one more per
-    /// ClusterIP.
+    /// Entries of FRONTENDS4 and of FRONTENDS6, each: one per address and port, one per node port, and one
+    /// more per ClusterIP and per address of the node.
     pub frontends: u32,
     /// Entries of SERVICES: one per service port and family.
     pub services: u32,
@@ -16,6 +16,10 @@ pub struct Capacities {
     pub name_cells: u32,
     /// Entries of UDP_FLOWS and of REVERSE, each: one per socket and frontend in use.
     pub sockets: u32,
+    /// Entries of AFFINITY: one per client and service port with session affinity.
+    pub affinities: u32,
+    /// Entries of SOURCE_RANGES and of NETWORKS, each; they take memory only while they are used.
+    pub prefixes: u32,
 }
 
 impl Default for Capacities {
@@ -28,6 +32,8 @@ impl Default for Capacities {
             backends: 65_536,
             name_cells: 65_536,
             sockets: 32_768,
+            affinities: 16_384,
+            prefixes: 65_536,
         }
     }
 }
@@ -44,7 +50,7 @@ impl Capacities {
             slots: ports.saturating_mul(per_set).next_power_of_two(),
             backends: ports.saturating_mul(endpoints.max(1)),
             name_cells: ports.saturating_mul(8).next_power_of_two(),
-            sockets: Self::default().sockets,
+            ..Self::default()
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A writer whose system calls fail at random: the engine must converge all the same.
 
-use super::{Capacities, FrontendKey, MapReader, Name, Store, WriteError, Writer};
-use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, ServiceEntry};
+use super::{Capacities, FrontendKey, MapReader, Name, PrefixKey, Store, WriteError, Writer};
+use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, NodeEntry, ServiceEntry};
 use std::io;
 
 /// Wraps a writer; before each system call, `fate` decides how it ends.
@@ -40,6 +40,14 @@ impl<W: Writer, F: FnMut() -> Option<usize>> Writer for FaultyWriter<W, F> {
         self.attempt("BPF_MAP_DELETE_BATCH", keys, W::delete_frontends)
     }
 
+    fn put_prefixes(&mut self, entries: &[(PrefixKey, u32)]) -> Result<(), WriteError> {
+        self.attempt("BPF_MAP_UPDATE_ELEM", entries, W::put_prefixes)
+    }
+
+    fn delete_prefixes(&mut self, keys: &[PrefixKey]) -> Result<(), WriteError> {
+        self.attempt("BPF_MAP_DELETE_ELEM", keys, W::delete_prefixes)
+    }
+
     fn grace_period(&mut self) -> Result<(), WriteError> {
         self.attempt::<()>("BPF_MAP_UPDATE_ELEM", &[], |inner, _| inner.grace_period())
     }
@@ -53,6 +61,14 @@ impl<W: MapReader, F> MapReader for FaultyWriter<W, F> {
 
     fn frontends(&self) -> Result<Vec<(FrontendKey, FrontendValue)>, WriteError> {
         self.inner.frontends()
+    }
+
+    fn prefixes(&self) -> Result<Vec<(PrefixKey, u32)>, WriteError> {
+        self.inner.prefixes()
+    }
+
+    fn node(&self) -> NodeEntry {
+        self.inner.node()
     }
 
     fn service(&self, index: u32) -> Option<ServiceEntry> {

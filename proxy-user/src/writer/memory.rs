@@ -1,12 +1,13 @@
 //! The maps in memory: carries out plans like the kernel, and serves the datapath's own code, so
 //! that a test without root can ask which endpoint a client would reach.
 
-use super::{Capacities, FrontendKey, MapReader, NODE_CELLS, Name, Store, WriteError, Writer};
+use super::{Capacities, FrontendKey, MapReader, NODE_CELLS, Name, PrefixKey, Store, WriteError, Writer};
 use ahash::AHashMap;
 use proxy_common::{
     abi::{
-        BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4, FrontendKey6, FrontendValue,
-        ServiceEntry, ServiceFlags, SocketKey, SocketPeer,
+        Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4,
+        FrontendKey6, FrontendValue, NodeEntry, NodeFlags, ReverseEntry, ServiceEntry, ServiceFlags,
+        SocketKey,
     },
     datapath::{Full, Tables},
 };
@@ -25,10 +26,14 @@ pub struct MemoryMaps {
     slots: Vec<BackendRef>,
     backends: Vec<BackendEntry>,
     names: Vec<[u8; 8]>,
+    prefixes: AHashMap<PrefixKey, u32>,
+    node: NodeEntry,
     udp_flows: RefCell<AHashMap<SocketKey, BackendRef>>,
-    reverse: RefCell<AHashMap<SocketKey, SocketPeer>>,
+    reverse: RefCell<AHashMap<SocketKey, ReverseEntry>>,
+    affinities: RefCell<AHashMap<AffinityKey, AffinityEntry>>,
     counters: RefCell<[u64; Counter::COUNT]>,
     random: Cell<u32>,
+    now: Cell<u64>,
     grace_periods: u64,
 }
 
@@ -43,18 +48,48 @@ impl MemoryMaps {
             slots: vec![BackendRef::default(); capacities.slots as usize],
             backends: vec![BackendEntry::default(); capacities.backends as usize],
             names: vec![[0; 8]; capacities.name_cells as usize],
+            prefixes: AHashMap::new(),
+            node: NodeEntry::default(),
             udp_flows: RefCell::default(),
             reverse: RefCell::default(),
+            affinities: RefCell::default(),
             counters: RefCell::new([0; Counter::COUNT]),
             random: Cell::new(0),
+            now: Cell::new(0),
             grace_periods: 0,
         }
+    }
+
+    /// A copy of what other maps hold now, but for what sockets and clients are remembered by: those maps
+    /// may go on changing.
+    ///
+    /// # Errors
+    /// Where the other maps cannot be read.
+    pub fn copy_of(maps: &impl MapReader) -> Result<Self, WriteError> {
+        let mut copy = Self::new(&maps.capacities());
+        copy.frontends = maps.frontends()?.into_iter().collect();
+        copy.prefixes = maps.prefixes()?.into_iter().collect();
+        copy.node = maps.node();
+        fill(&mut copy.services, |index| maps.service(index));
+        fill(&mut copy.slots, |index| maps.slot(index));
+        fill(&mut copy.backends, |index| maps.backend(index));
+        let names = copy.services.iter().filter_map(|service| service.name.checked_sub(1));
+        let names: Vec<_> = names.chain([0]).filter_map(|cell| Some((cell, maps.name(cell)?))).collect();
+        for (cell, text) in names {
+            copy.store(&Store::Name { cell, text: text.into() });
+        }
+        Ok(copy)
     }
 
     /// What [`Tables::random`] gives next; it counts up from there by a large odd number, which
     /// spreads over all picks.
     pub fn set_random(&self, next: u32) {
         self.random.set(next);
+    }
+
+    /// What [`Tables::now`] says from now on, nanoseconds.
+    pub fn set_now(&self, now: u64) {
+        self.now.set(now);
     }
 
     /// Value of a counter.
@@ -69,10 +104,11 @@ impl MemoryMaps {
         self.grace_periods
     }
 
-    /// True if no map holds anything but the generations of backends and this node's name.
+    /// True if no map holds anything but the generations of backends, and this node's name and facts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frontends.is_empty()
+            && self.prefixes.is_empty()
             && self.services.iter().all(|s| *s == ServiceEntry::default())
             && self.slots.iter().all(|s| *s == BackendRef::default())
             && self.names.iter().skip(NODE_CELLS as usize).all(|cell| *cell == [0; 8])
@@ -88,6 +124,19 @@ impl MemoryMaps {
         }
     }
 
+    /// The value of the longest prefix that `is_in` says the address is in.
+    fn longest(&self, is_in: impl Fn(&PrefixKey) -> Option<u32>) -> Option<u32> {
+        let found = self.prefixes.iter().filter_map(|(key, value)| Some((is_in(key)?, *value)));
+        found.max().map(|(_, value)| value)
+    }
+
+    fn room_for_prefix(&self, key: &PrefixKey) -> bool {
+        let kind = std::mem::discriminant(key);
+        self.prefixes.contains_key(key)
+            || self.prefixes.keys().filter(|k| std::mem::discriminant(*k) == kind).count()
+                < self.capacities.prefixes as usize
+    }
+
     fn room_for(&self, key: &FrontendKey) -> bool {
         let same = |k: &&FrontendKey| matches!(k, FrontendKey::V4(_)) == matches!(key, FrontendKey::V4(_));
         self.frontends.contains_key(key)
@@ -99,17 +148,19 @@ impl Writer for MemoryMaps {
     fn store(&mut self, store: &Store) {
         match store {
             Store::Backend { index, entry } => set(&mut self.backends, *index, *entry),
-            Store::Retire { index, generation } => {
+            Store::BackendState { index, flags, generation } => {
                 if let Some(entry) = self.backends.get_mut(*index as usize) {
-                    entry.generation = *generation;
+                    (entry.flags, entry.generation) = (*flags, *generation);
                 }
             }
+            Store::Node { entry } => self.node = *entry,
             Store::Slot { index, backend } => set(&mut self.slots, *index, *backend),
             Store::ClusterSet { service, set } => self.update_service(*service, |entry| entry.cluster = *set),
             Store::LocalSet { service, set } => self.update_service(*service, |entry| entry.local = *set),
-            Store::Policy { service, affinity_seconds, flags, name } => {
+            Store::Policy { service, affinity_seconds, flags, name, health_check_node_port } => {
                 self.update_service(*service, |entry| {
                     (entry.affinity_seconds, entry.flags, entry.name) = (*affinity_seconds, *flags, *name);
+                    entry.health_check_node_port = *health_check_node_port;
                 });
             }
             Store::Service { service, entry } => set(&mut self.services, *service, *entry),
@@ -149,9 +200,42 @@ impl Writer for MemoryMaps {
         Ok(())
     }
 
+    fn put_prefixes(&mut self, entries: &[(PrefixKey, u32)]) -> Result<(), WriteError> {
+        for (done, (key, value)) in entries.iter().enumerate() {
+            if !self.room_for_prefix(key) {
+                let source = io::Error::from_raw_os_error(libc::ENOSPC);
+                return Err(WriteError { map: "of prefixes", call: "BPF_MAP_UPDATE_ELEM", done, source });
+            }
+            self.prefixes.insert(*key, *value);
+        }
+        Ok(())
+    }
+
+    fn delete_prefixes(&mut self, keys: &[PrefixKey]) -> Result<(), WriteError> {
+        for key in keys {
+            self.prefixes.remove(key);
+        }
+        Ok(())
+    }
+
     fn grace_period(&mut self) -> Result<(), WriteError> {
         self.grace_periods += 1;
         Ok(())
+    }
+}
+
+/// Whether the first `bits` bits of two addresses are the same.
+fn has_prefix(address: &Address, prefix: &Address, bits: u32) -> bool {
+    let number = |address: &Address| {
+        address.words.iter().fold(0_u128, |sum, word| sum << u32::BITS | u128::from(u32::from_be(*word)))
+    };
+    let differ = number(address) ^ number(prefix);
+    differ.leading_zeros() >= bits
+}
+
+fn fill<T>(array: &mut [T], read: impl Fn(u32) -> Option<T>) {
+    for (entry, value) in array.iter_mut().zip((0..).map_while(read)) {
+        *entry = value;
     }
 }
 
@@ -168,6 +252,14 @@ impl MapReader for MemoryMaps {
 
     fn frontends(&self) -> Result<Vec<(FrontendKey, FrontendValue)>, WriteError> {
         Ok(self.frontends.iter().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    fn prefixes(&self) -> Result<Vec<(PrefixKey, u32)>, WriteError> {
+        Ok(self.prefixes.iter().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    fn node(&self) -> NodeEntry {
+        self.node
     }
 
     fn service(&self, index: u32) -> Option<ServiceEntry> {
@@ -204,6 +296,10 @@ impl Tables for MemoryMaps {
         self.service(service).map(|entry| entry.flags)
     }
 
+    fn affinity_seconds(&self, service: u32) -> u32 {
+        self.service(service).map_or(0, |entry| entry.affinity_seconds)
+    }
+
     fn cluster_set(&self, service: u32) -> Option<EndpointSet> {
         self.service(service).map(|entry| entry.cluster)
     }
@@ -229,17 +325,54 @@ impl Tables for MemoryMaps {
         Ok(())
     }
 
-    fn reverse(&self, key: &SocketKey) -> Option<SocketPeer> {
+    fn reverse(&self, key: &SocketKey) -> Option<ReverseEntry> {
         self.reverse.borrow().get(key).copied()
     }
 
-    fn remember_reverse(&self, key: &SocketKey, frontend: &SocketPeer) -> Result<(), Full> {
-        self.reverse.borrow_mut().insert(*key, *frontend);
+    fn remember_reverse(&self, key: &SocketKey, entry: &ReverseEntry) -> Result<(), Full> {
+        self.reverse.borrow_mut().insert(*key, *entry);
         Ok(())
     }
 
     fn forget_reverse(&self, key: &SocketKey) {
         self.reverse.borrow_mut().remove(key);
+    }
+
+    fn affinity(&self, key: &AffinityKey) -> Option<AffinityEntry> {
+        self.affinities.borrow().get(key).copied()
+    }
+
+    fn remember_affinity(&self, key: &AffinityKey, entry: &AffinityEntry) -> Result<(), Full> {
+        self.affinities.borrow_mut().insert(*key, *entry);
+        Ok(())
+    }
+
+    fn in_source_ranges(&self, service: u32, source: &Address) -> bool {
+        let found = self.longest(|key| match key {
+            PrefixKey::Source(key) if key.service == service => {
+                let bits = key.prefix_len.checked_sub(u32::BITS)?;
+                has_prefix(source, &key.address, bits).then_some(bits)
+            }
+            _ => None,
+        });
+        found.is_some()
+    }
+
+    fn network(&self, address: &Address) -> Option<u32> {
+        self.longest(|key| match key {
+            PrefixKey::Network(key) => {
+                has_prefix(address, &key.address, key.prefix_len).then_some(key.prefix_len)
+            }
+            PrefixKey::Source(_) => None,
+        })
+    }
+
+    fn node_flags(&self) -> NodeFlags {
+        self.node.flags
+    }
+
+    fn now(&self) -> u64 {
+        self.now.get()
     }
 
     fn random(&self) -> u32 {

@@ -11,5 +11,5 @@ mod traits;
 pub use capacity::Capacities;
 pub use faulty::FaultyWriter;
 pub use memory::MemoryMaps;
-pub use op::{FrontendKey, NODE_CELLS, Store};
+pub use op::{FrontendKey, NODE_CELLS, PrefixKey, Store};
 pub use traits::{MapReader, Name, WriteError, Writer};

@@ -1,9 +1,11 @@
 //! What a plan consists of.
 
 use proxy_common::abi::{
-    BackendEntry, BackendRef, EndpointSet, FrontendKey4, FrontendKey6, ServiceEntry, ServiceFlags,
+    Address, BackendEntry, BackendFlags, BackendRef, EndpointSet, FrontendKey4, FrontendKey6, NetworkKey,
+    NodeEntry, Scope, ServiceEntry, ServiceFlags, SourceRangeKey,
 };
 use smol_str::SmolStr;
+use std::net::IpAddr;
 
 /// Cells at the head of NAMES that are set aside for this node's name and zone: a power of two.
 pub const NODE_CELLS: u32 = 64;
@@ -18,6 +20,16 @@ pub enum FrontendKey {
 }
 
 impl FrontendKey {
+    /// The key of an address in the map of its family; `port` in host byte order.
+    #[must_use]
+    pub fn new(address: IpAddr, port: u16, protocol: u8, scope: Scope) -> Self {
+        let (address, port, scope) = (Address::from(address), port.to_be(), scope as u8);
+        match address.v4_word() {
+            Some(address) => Self::V4(FrontendKey4 { address, port, protocol, scope }),
+            None => Self::V6(FrontendKey6 { address: address.words, port, protocol, scope }),
+        }
+    }
+
     /// Bits of this key that its value carries: see [`proxy_common::abi::FrontendValue`].
     #[must_use]
     pub const fn check(&self) -> u32 {
@@ -26,6 +38,15 @@ impl FrontendKey {
             Self::V6(key) => key.check(),
         }
     }
+}
+
+/// Key of a longest-prefix map.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PrefixKey {
+    /// A key of SOURCE_RANGES; its value is a [`proxy_common::abi::SourceRule`].
+    Source(SourceRangeKey),
+    /// A key of NETWORKS; its value is a [`proxy_common::abi::Network`].
+    Network(NetworkKey),
 }
 
 /// A write to a mapped array: a few stores to memory, no system call, cannot fail.
@@ -41,12 +62,15 @@ pub enum Store {
         /// Its new content.
         entry: BackendEntry,
     },
-    /// BACKENDS: gives an entry its next generation, so that memories of it are stale from now on.
-    /// Address and port stay, for programs that have already picked it.
-    Retire {
+    /// BACKENDS: what an entry is from now on, by one 64-bit store. Without [`BackendFlags::LIVE`] and with
+    /// the next generation it is freed, and memories of it are stale. Address and port stay, for programs
+    /// that have already picked it.
+    BackendState {
         /// Index of the entry.
         index: u32,
-        /// Its next generation.
+        /// Its flags from now on.
+        flags: BackendFlags,
+        /// Its generation from now on.
         generation: u32,
     },
     /// SLOTS: one 64-bit store.
@@ -80,6 +104,8 @@ pub enum Store {
         flags: ServiceFlags,
         /// First cell of its name in NAMES, plus one.
         name: u32,
+        /// Where the service answers health checks; zero for nowhere. Host byte order.
+        health_check_node_port: u16,
     },
     /// SERVICES: overwrites a whole entry that no frontend names (on release: with zeros).
     Service {
@@ -87,6 +113,11 @@ pub enum Store {
         service: u32,
         /// Its new content.
         entry: ServiceEntry,
+    },
+    /// NODE: facts about the node, by one store.
+    Node {
+        /// The entry from now on.
+        entry: NodeEntry,
     },
     /// NAMES: writes a text at a cell, preceded by its length (u16, native byte order) and followed
     /// by zeros up to the end of the last cell it touches.

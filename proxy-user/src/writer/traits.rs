@@ -1,7 +1,7 @@
 //! Carrying out a plan, and reading the maps back.
 
-use super::{Capacities, FrontendKey, Store};
-use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, ServiceEntry};
+use super::{Capacities, FrontendKey, PrefixKey, Store};
+use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, NodeEntry, ServiceEntry};
 use std::io;
 
 /// Carries out a plan's operations, in their order.
@@ -20,6 +20,18 @@ pub trait Writer {
     /// # Errors
     /// [`WriteError::done`] says how many leading keys were carried out.
     fn delete_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), WriteError>;
+
+    /// Adds or replaces prefixes.
+    ///
+    /// # Errors
+    /// [`WriteError::done`] says how many leading entries were carried out.
+    fn put_prefixes(&mut self, entries: &[(PrefixKey, u32)]) -> Result<(), WriteError>;
+
+    /// Removes prefixes; a key that is absent counts as removed.
+    ///
+    /// # Errors
+    /// [`WriteError::done`] says how many leading keys were carried out.
+    fn delete_prefixes(&mut self, keys: &[PrefixKey]) -> Result<(), WriteError>;
 
     /// Waits until every program that started before this call has ended.
     ///
@@ -46,7 +58,8 @@ impl WriteError {
     /// True if the map is full: the entry fits once another has gone.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.source.raw_os_error() == Some(libc::E2BIG)
+        // A hash map says the former, a trie the latter.
+        [libc::E2BIG, libc::ENOSPC].map(Some).contains(&self.source.raw_os_error())
     }
 }
 
@@ -63,6 +76,15 @@ pub trait MapReader {
     /// # Errors
     /// Where a map cannot be read.
     fn frontends(&self) -> Result<Vec<(FrontendKey, FrontendValue)>, WriteError>;
+
+    /// Every prefix of SOURCE_RANGES and of NETWORKS, in no particular order.
+    ///
+    /// # Errors
+    /// Where a map cannot be read.
+    fn prefixes(&self) -> Result<Vec<(PrefixKey, u32)>, WriteError>;
+
+    /// The entry of NODE.
+    fn node(&self) -> NodeEntry;
 
     /// An entry of SERVICES; `None` outside the map.
     fn service(&self, index: u32) -> Option<ServiceEntry>;

@@ -4,6 +4,7 @@
 
 use shunt::{
     dataplane::{Dataplane, Options},
+    engine::Rules,
     kernel,
     lab::{Bpffs, Cgroup, Lab, available},
     model::{Endpoint, EndpointSlice, Family, ObjectName, Protocol, Service, ServicePort, SlicePort},
@@ -63,7 +64,7 @@ impl Field {
             capacities,
             ..Options::default()
         };
-        let dataplane = Dataplane::open(NODE, &options).unwrap();
+        let dataplane = Dataplane::open(NODE, Rules::default(), &options).unwrap();
         Self { dataplane, _pins: Pins(options.pin_path), lab, cgroup, bpffs }
     }
 

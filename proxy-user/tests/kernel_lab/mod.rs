@@ -97,6 +97,8 @@ pub fn small() -> Capacities {
         backends: 512,
         name_cells: 256,
         sockets: 1_000,
+        affinities: 1_000,
+        prefixes: 1_000,
     }
 }
 

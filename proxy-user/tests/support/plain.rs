@@ -8,8 +8,16 @@ use shunt::{
 use std::net::SocketAddr;
 
 /// Room for more than any of these tests programs.
-pub const ROOMY: Capacities =
-    Capacities { frontends: 64, services: 16, slots: 256, backends: 64, name_cells: 512, sockets: 16 };
+pub const ROOMY: Capacities = Capacities {
+    frontends: 64,
+    services: 16,
+    slots: 256,
+    backends: 64,
+    name_cells: 512,
+    sockets: 16,
+    affinities: 16,
+    prefixes: 64,
+};
 
 pub fn service(number: u8, family: Family, port: u16) -> Event {
     let name = ObjectName::new("default", format!("svc-{number}"));

@@ -1,7 +1,9 @@
 //! A writer that keeps a copy of all maps after every single write.
 
-use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, ServiceEntry};
-use shunt::writer::{Capacities, FrontendKey, MapReader, MemoryMaps, Name, Store, WriteError, Writer};
+use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, NodeEntry, ServiceEntry};
+use shunt::writer::{
+    Capacities, FrontendKey, MapReader, MemoryMaps, Name, PrefixKey, Store, WriteError, Writer,
+};
 use std::{cell::RefCell, rc::Rc};
 
 /// Every state that a reader on another CPU could have met, oldest first.
@@ -48,6 +50,22 @@ impl Writer for Recorder {
         Ok(())
     }
 
+    fn put_prefixes(&mut self, entries: &[(PrefixKey, u32)]) -> Result<(), WriteError> {
+        for entry in entries {
+            self.maps.put_prefixes(&[*entry])?;
+            self.record();
+        }
+        Ok(())
+    }
+
+    fn delete_prefixes(&mut self, keys: &[PrefixKey]) -> Result<(), WriteError> {
+        for key in keys {
+            self.maps.delete_prefixes(&[*key])?;
+            self.record();
+        }
+        Ok(())
+    }
+
     /// No reader lives across a grace period: what came before it is history.
     fn grace_period(&mut self) -> Result<(), WriteError> {
         self.history.borrow_mut().clear();
@@ -63,6 +81,14 @@ impl MapReader for Recorder {
 
     fn frontends(&self) -> Result<Vec<(FrontendKey, FrontendValue)>, WriteError> {
         self.maps.frontends()
+    }
+
+    fn prefixes(&self) -> Result<Vec<(PrefixKey, u32)>, WriteError> {
+        self.maps.prefixes()
+    }
+
+    fn node(&self) -> NodeEntry {
+        self.maps.node()
     }
 
     fn service(&self, index: u32) -> Option<ServiceEntry> {

@@ -7,9 +7,11 @@
 mod call;
 mod link;
 mod map;
+mod netns;
 mod probe;
 
 pub use call::calls;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use map::{Access, MapFd, Partial, swap_inner};
+pub use netns::netns_cookie;
 pub use probe::probe_set_retval;

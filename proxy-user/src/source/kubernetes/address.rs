@@ -1,10 +1,13 @@
 //! Addresses and CIDRs, parsed as leniently as kube-proxy does (its `ParseIPSloppy`).
 
-use smol_str::SmolStr;
+use ipnet::IpNet;
 use std::{
     borrow::Cow,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
+
+/// Bits of an IPv4-mapped address before the IPv4 address.
+const MAPPED_BITS: u8 = 96;
 
 /// An address, or `None` where kube-proxy sees none.
 ///
@@ -29,13 +32,34 @@ pub(super) fn parse_usable(text: &str) -> Result<IpAddr, &'static str> {
     }
 }
 
-/// True for `address/length`, read as leniently.
-pub(super) fn is_cidr(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return false };
-    let digits = !length.is_empty() && length.bytes().all(|digit| digit.is_ascii_digit());
-    // The longest prefix is that of the address as written: `::ffff:10.0.0.0/104` is IPv6.
-    let longest = if address.contains(':') { 128 } else { 32 };
-    digits && parse(address).is_some() && length.parse::<u8>().is_ok_and(|bits| bits <= longest)
+/// A network `address/length`, read as leniently (kube-proxy's `ParseCIDRSloppy`): host bits are dropped.
+/// `None` where kube-proxy sees none.
+pub(super) fn parse_cidr(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    if length.is_empty() || !length.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let bits: u8 = length.parse().ok()?;
+    let net = match (parse(address)?, address.contains(':')) {
+        // An IPv4-mapped network whose prefix ends before the IPv4 address is one of IPv6.
+        (IpAddr::V4(v4), true) if bits < MAPPED_BITS => IpNet::new(v4.to_ipv6_mapped().into(), bits),
+        (IpAddr::V4(v4), true) => IpNet::new(v4.into(), bits - MAPPED_BITS),
+        (other, _) => IpNet::new(other, bits),
+    };
+    net.ok().map(|net| net.trunc())
+}
+
+/// The networks of a list, white space around them ignored as the API server ignores it; `reject` is told
+/// the index of an entry left out and why.
+pub(super) fn parse_cidrs(texts: &[String], mut reject: impl FnMut(usize, String)) -> Vec<IpNet> {
+    let mut nets = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match parse_cidr(text.trim()) {
+            Some(net) => nets.push(net),
+            None => reject(index, format!("{text:?} is not a CIDR, ignored")),
+        }
+    }
+    nets
 }
 
 fn parse_sloppy(text: &str) -> Option<IpAddr> {
@@ -82,11 +106,6 @@ pub(super) fn parse_list<'a>(
     addresses
 }
 
-/// Trimmed text of a list: the API server lets white space through around CIDRs (BEHAVIOUR.md A18).
-pub(super) fn trimmed(texts: &[String]) -> Vec<SmolStr> {
-    texts.iter().map(|text| SmolStr::new(text.trim())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,12 +150,12 @@ mod tests {
     #[test]
     fn cidrs() {
         for good in ["10.0.0.0/8", "010.0.0.0/08", "0.0.0.0/0", "fd00::/128", "::/0", "::ffff:10.0.0.0/104"] {
-            assert!(is_cidr(good), "{good}");
+            assert!(parse_cidr(good).is_some(), "{good}");
         }
         for bad in
             ["", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "fd00::/129", "10.0.0.0/256"]
         {
-            assert!(!is_cidr(bad), "{bad}");
+            assert!(parse_cidr(bad).is_none(), "{bad}");
         }
     }
 }

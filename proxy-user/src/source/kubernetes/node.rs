@@ -2,7 +2,7 @@
 
 use super::{
     Converted, ObjectId,
-    address::{parse_usable, trimmed},
+    address::{parse_cidrs, parse_usable},
     converted::{Warnings, label},
 };
 use crate::model;
@@ -37,10 +37,11 @@ pub fn node(object: &api::Node) -> Converted<model::Node> {
     }
 
     let spec = object.spec.as_ref();
-    let pod_cidrs = match spec.and_then(|spec| spec.pod_cidrs.as_deref()) {
-        Some(cidrs) if !cidrs.is_empty() => trimmed(cidrs),
-        _ => spec.and_then(|spec| spec.pod_cidr.as_deref()).map(SmolStr::new).into_iter().collect(),
+    let (field, cidrs) = match spec.and_then(|spec| spec.pod_cidrs.as_deref()) {
+        Some(cidrs) if !cidrs.is_empty() => ("podCIDRs", cidrs.to_vec()),
+        _ => ("podCIDR", spec.and_then(|spec| spec.pod_cidr.clone()).into_iter().collect()),
     };
+    let pod_cidrs = parse_cidrs(&cidrs, |index, why| warnings.add(format!("spec.{field}[{index}]"), why));
     let zone = label(&object.metadata, ZONE).filter(|zone| !zone.is_empty()).map(SmolStr::new);
     warnings.with(Some(model::Node { name, zone, addresses, pod_cidrs }))
 }
@@ -70,7 +71,7 @@ mod tests {
         let node = converted.object.unwrap();
         assert_eq!(node.name, "lab-node");
         assert_eq!(node.zone.as_deref(), Some("zone-a"));
-        assert_eq!(node.pod_cidrs, ["10.244.0.0/24", "fd00:10:244::/64"]);
+        assert_eq!(node.pod_cidrs, ["10.244.0.0/24", "fd00:10:244::/64"].map(|net| net.parse().unwrap()));
         let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["192.168.0.7", "fd00::7", "203.0.113.7"]);
     }
@@ -80,7 +81,7 @@ mod tests {
         let bare = convert(
             json!({"metadata": {"name": "n", "labels": {ZONE: ""}}, "spec": {"podCIDR": "10.0.0.0/24"}}),
         );
-        assert_eq!(bare.object.unwrap().pod_cidrs, ["10.0.0.0/24"]);
+        assert_eq!(bare.object.unwrap().pod_cidrs, ["10.0.0.0/24".parse().unwrap()]);
 
         let wrong = convert(json!({
             "metadata": {"name": "n"},

@@ -2,11 +2,12 @@
 
 use super::{
     Converted, ObjectId,
-    address::{is_cidr, parse_list, parse_usable, trimmed},
+    address::{parse_cidrs, parse_list, parse_usable},
     converted::{Warnings, label, name_of},
     port,
 };
 use crate::model::{self, Family, ServicePort, ServiceType, TrafficPolicy};
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as api;
 use smol_str::SmolStr;
 use std::net::IpAddr;
@@ -98,7 +99,7 @@ fn is_headless(spec: &api::ServiceSpec) -> bool {
 
 /// `clusterIPs`, or `clusterIP` where that list is empty (objects older than Kubernetes 1.20, and
 /// hand-written ones). With `ipFamilies` given, an entry counts only in the family of its place
-/// (BEHAVIOUR.md A6).
+///.
 fn cluster_ips(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<IpAddr> {
     let single = spec.cluster_ip.as_deref().filter(|address| !address.is_empty());
     let listed = spec.cluster_ips.as_deref().unwrap_or_default();
@@ -175,7 +176,7 @@ fn ports(spec: &api::ServiceSpec, programmed: bool, warnings: &mut Warnings) -> 
             continue;
         }
         let converted = ServicePort { name, protocol, port: number, node_port };
-        // Name and protocol are a service port's identity (A7); kube-proxy's map keeps the last one.
+        // Name and protocol are a service port's identity; kube-proxy's map keeps the last one.
         match ports.iter_mut().find(|other| other.name == converted.name && other.protocol == protocol) {
             Some(earlier) => {
                 let text =
@@ -240,13 +241,15 @@ fn affinity(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Option<u32> {
     }
 }
 
-/// Kept as written, also what is no CIDR: leaving a range out of the list could leave the list empty,
-/// and an empty list restricts nothing.
-fn source_ranges(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<SmolStr> {
-    let ranges = trimmed(spec.load_balancer_source_ranges.as_deref().unwrap_or_default());
-    for (index, range) in ranges.iter().enumerate().filter(|(_, range)| !is_cidr(range)) {
-        let field = format!("spec.loadBalancerSourceRanges[{index}]");
-        warnings.add(field, format!("{range:?} is not a CIDR and matches no client"));
+/// What is no CIDR is left out, as kube-proxy does it. Where none is left, nobody is kept away: that is said too.
+fn source_ranges(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<IpNet> {
+    let listed = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    let ranges = parse_cidrs(listed, |index, why| {
+        warnings.add(format!("spec.loadBalancerSourceRanges[{index}]"), why);
+    });
+    if ranges.is_empty() && !listed.is_empty() {
+        let text = "has no valid range left: every client may use the load balancer's addresses";
+        warnings.add("spec.loadBalancerSourceRanges", text);
     }
     ranges
 }

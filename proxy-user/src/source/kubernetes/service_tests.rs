@@ -78,7 +78,7 @@ fn a_service_as_a_cluster_writes_it() {
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Local,
             affinity_seconds: Some(60),
-            source_ranges: vec!["10.0.0.0/8".into(), "fd00::/8".into()],
+            source_ranges: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
             health_check_node_port: Some(31000),
         }
     );
@@ -284,12 +284,17 @@ fn load_balancer_and_external_addresses() {
 }
 
 #[test]
-fn source_ranges_are_kept_even_where_wrong() {
-    let converted =
-        convert(with_spec(json!({"loadBalancerSourceRanges": ["\t10.0.0.0/8\n", "10.0.0.0/99"]})));
-    assert_eq!(
-        converted.warnings[0].to_string(),
-        "Service shop/web: spec.loadBalancerSourceRanges[1]: \"10.0.0.0/99\" is not a CIDR and matches no client"
-    );
-    assert_eq!(converted.object.unwrap().source_ranges, ["10.0.0.0/8", "10.0.0.0/99"]);
+fn a_source_range_that_is_none_is_left_out_and_named() {
+    let convert = |ranges| convert(with_spec(json!({"loadBalancerSourceRanges": ranges})));
+    let texts = |converted: &Converted<model::Service>| -> Vec<String> {
+        converted.warnings.iter().map(ToString::to_string).collect()
+    };
+    let converted = convert(json!(["\t010.001.0.9/8\n", "10.0.0.0/99"]));
+    let invalid = "spec.loadBalancerSourceRanges[1]: \"10.0.0.0/99\" is not a CIDR, ignored";
+    assert_eq!(texts(&converted), [format!("Service shop/web: {invalid}")]);
+    assert_eq!(converted.object.unwrap().source_ranges, ["10.0.0.0/8".parse().unwrap()]);
+
+    let none_left = convert(json!(["everyone"]));
+    assert!(texts(&none_left)[1].ends_with("every client may use the load balancer's addresses"));
+    assert!(none_left.object.unwrap().source_ranges.is_empty());
 }

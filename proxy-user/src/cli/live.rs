@@ -1,0 +1,27 @@
+//! The pinned maps of a running node, as a copy that nothing races with.
+
+use super::exit::Usage;
+use crate::{
+    explain::Question,
+    kernel::{Kernel, KernelError},
+    writer::MemoryMaps,
+};
+use rustix::time::{ClockId, clock_gettime};
+use std::path::Path;
+
+/// Copies what an agent has pinned, with what it remembers of the client that is asked about.
+///
+/// # Errors
+/// [`Usage`] where no agent has run; else of the call that failed.
+pub fn copy(pin_path: &Path, question: &Question) -> anyhow::Result<MemoryMaps> {
+    let maps = Kernel::read_only(pin_path).map_err(|error| match error {
+        KernelError::NotPinned { .. } => anyhow::Error::new(Usage(format!(
+            "{error}; start one with `shunt run`, name its --pin-path, or ask about --manifests"
+        ))),
+        other => other.into(),
+    })?;
+    let copy = MemoryMaps::copy_of(&maps)?;
+    let now = clock_gettime(ClockId::Monotonic);
+    copy.set_now(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64);
+    Ok(copy)
+}

@@ -1,0 +1,38 @@
+//! A node in memory: what it would program for manifests. `plan` shows it, `explain` asks it.
+
+use super::{args::RuleArgs, own_node::OwnNode, problems};
+use crate::{
+    engine::{Engine, Rules},
+    source::manifests::ManifestSet,
+    writer::{Capacities, MemoryMaps},
+};
+use std::path::PathBuf;
+
+/// What became of the manifests.
+pub struct Offline {
+    pub engine: Engine<MemoryMaps>,
+    /// Something was wrong with a document, or not all fits into the maps; both were logged.
+    pub incomplete: bool,
+}
+
+/// Programs maps in memory for the node `node`.
+///
+/// # Errors
+/// Where a path cannot be read.
+pub fn program(
+    paths: &[PathBuf],
+    node: &str,
+    rules: &RuleArgs,
+    capacities: &Capacities,
+) -> anyhow::Result<Offline> {
+    let (_, changes) = ManifestSet::load(paths)?;
+    let broken = problems::log_problems(&changes.problems);
+    let mut engine = Engine::new(node, Rules::from(rules), MemoryMaps::new(capacities))?;
+    let own = OwnNode::new(node, rules.zone.as_deref());
+    own.first(changes.events).for_each(|event| engine.apply(event));
+    let report = engine.sync()?;
+    problems::log_room(&report);
+    problems::log_conflicts(&engine.conflicts());
+    let full = !report.newly_unplaced.is_empty() || report.node_unplaced.is_some();
+    Ok(Offline { engine, incomplete: broken || full })
+}

@@ -1,0 +1,112 @@
+//! On which addresses of the node NodePorts answer.
+
+use crate::model::{Family, Node};
+use ipnet::IpNet;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// Addresses of the node where NodePorts answer: kube-proxy's `--nodeport-addresses`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum NodePortAddresses {
+    /// The first address of each family of the Node object.
+    #[default]
+    Primary,
+    /// Every address.
+    All,
+    /// Those in these networks. A family without one accepts on all of its addresses.
+    Networks(Vec<IpNet>),
+}
+
+/// A list of addresses that is none.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{0:?} is neither `primary`, `all` nor a comma-separated list of CIDRs such as 192.168.0.0/16,fd00::/8"
+)]
+pub struct ParseAddressesError(String);
+
+impl FromStr for NodePortAddresses {
+    type Err = ParseAddressesError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "primary" => Ok(Self::Primary),
+            "all" => Ok(Self::All),
+            list => {
+                let nets = list.split(',').map(|net| net.trim().parse::<IpNet>().map(|net| net.trunc()));
+                let nets: Result<Vec<_>, _> = nets.collect();
+                nets.map(Self::Networks).map_err(|_| ParseAddressesError(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for NodePortAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary => f.write_str("primary"),
+            Self::All => f.write_str("all"),
+            Self::Networks(nets) => {
+                let texts: Vec<_> = nets.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join(","))
+            }
+        }
+    }
+}
+
+/// The addresses where NodePorts answer, ascending. `local` is what was observed on the interfaces; without
+/// an observation the Node object's addresses are all that is known.
+///
+/// Loopback addresses are one to us: `127.0.0.1` and `::1` stand for them, and only if `localhost` says so.
+/// They answer under `primary` too, which in kube-proxy leaves them out. Link-local IPv6 addresses are left
+/// out: which link one is on, a frontend does not say.
+#[must_use]
+pub fn node_port_addresses(
+    addresses: &NodePortAddresses,
+    localhost: bool,
+    node: Option<&Node>,
+    local: Option<&[IpAddr]>,
+) -> Vec<IpAddr> {
+    let mut chosen = Vec::new();
+    for family in Family::BOTH {
+        let loopback = match family {
+            Family::V4 => IpAddr::from(Ipv4Addr::LOCALHOST),
+            Family::V6 => IpAddr::from(Ipv6Addr::LOCALHOST),
+        };
+        let nets = networks(addresses, family);
+        let accepts = |address: &IpAddr| nets.is_empty() || nets.iter().any(|net| net.contains(address));
+        if localhost && (*addresses == NodePortAddresses::Primary || accepts(&loopback)) {
+            chosen.push(loopback);
+        }
+        let own = node.into_iter().flat_map(|node| &node.addresses).copied();
+        let own = own.filter(|address| Family::of(address) == family && !is_bound_to_link(address));
+        if *addresses == NodePortAddresses::Primary {
+            chosen.extend(own.take(1));
+            continue;
+        }
+        let local = local.unwrap_or_default().iter().copied();
+        let local = local.filter(|address| Family::of(address) == family && !is_bound_to_link(address));
+        chosen.extend(own.chain(local).filter(accepts));
+    }
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
+/// Loopback and link-local addresses mean something else on every host, or every link.
+fn is_bound_to_link(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
+    }
+}
+
+/// The networks that restrict a family; none if it is not restricted. A network of length zero overrides
+/// every other.
+fn networks(addresses: &NodePortAddresses, family: Family) -> Vec<IpNet> {
+    let NodePortAddresses::Networks(nets) = addresses else { return Vec::new() };
+    let nets: Vec<_> = nets.iter().copied().filter(|net| Family::of(&net.addr()) == family).collect();
+    if nets.iter().any(|net| net.prefix_len() == 0) { Vec::new() } else { nets }
+}
