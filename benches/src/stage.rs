@@ -4,7 +4,7 @@
 use crate::cluster::{NODE, SampleCluster};
 use anyhow::{Result, ensure};
 use shunt::{
-    engine::{Engine, SyncReport},
+    engine::{Engine, Rules, SyncReport},
     kernel::{Kernel, KernelMaps, Options, Programs},
     lab,
 };

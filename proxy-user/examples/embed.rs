@@ -6,6 +6,7 @@
 use proxy_common::abi::Counter;
 use shunt::{
     dataplane::{Dataplane, Options},
+    engine::Rules,
     kernel,
     model::{Endpoint, EndpointSlice, Family, ObjectName, Protocol, Service, ServicePort, SlicePort},
 };

@@ -4,11 +4,17 @@
 #![cfg(feature = "agent")]
 
 mod command;
+mod golden;
 
 use command::{Said, Site, copy_examples, examples, said, shunt, skipped, wait_until};
 use std::{fs, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, path::Path, process::Command};
 
-const COMMANDS: [&str; 5] = ["run", "plan", "dump", "status", "demo"];
+const COMMANDS: [&str; 6] = ["run", "plan", "explain", "dump", "status", "demo"];
+
+/// A cluster that has one of everything, as node n1 sees it.
+fn cluster() -> String {
+    golden::path("cluster.yaml").to_str().unwrap().to_owned()
+}
 
 /// Exit code 2 and one line on standard error that has all of these texts.
 fn is_refused(said: &Said, texts: &[&str]) {
@@ -21,7 +27,7 @@ fn is_refused(said: &Said, texts: &[&str]) {
 
 #[test]
 fn every_help_has_an_example() {
-    for command in [&[][..], &["run"], &["plan"], &["dump"], &["status"], &["demo"]] {
+    for command in [&[][..]].into_iter().chain(COMMANDS.each_ref().map(std::slice::from_ref)) {
         let said = said(&[command, &["--help"]].concat());
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
         let example = said.out.split_once("\nExample:\n").expect("an example").1;
@@ -53,6 +59,12 @@ fn wrong_usage_is_exit_code_2_and_names_the_argument() {
         (&[&plan[..], &["--max-endpoints", "0"]].concat(), "--max-endpoints <N>"),
         (&[&plan[..], &["--log", "inof"]].concat(), "--log <LEVEL>"),
         (&[&plan[..], &["--log", "shunt=loud"]].concat(), "--log <LEVEL>"),
+        (
+            &[&plan[..], &["--nodeport-addresses", "10.0.0.0/33"]].concat(),
+            "--nodeport-addresses <primary|all|CIDR",
+        ),
+        (&[&plan[..], &["--localhost-nodeports", "perhaps"]].concat(), "--localhost-nodeports <BOOL>"),
+        (&[&plan[..], &["--external-ips", "perhaps"]].concat(), "--external-ips <BOOL>"),
         (&["sing"], "unrecognized subcommand 'sing'"),
     ] {
         let said = said(args);
@@ -101,14 +113,38 @@ fn a_reader_that_has_seen_enough_is_no_error_message() {
 }
 
 #[test]
-fn the_plan_of_the_examples() {
-    for (output, golden) in [("json", "plan-examples.json"), ("table", "plan-examples.txt")] {
-        let said = said(&["plan", "--node", "lab-node", "--manifests", &examples(), "-o", output]);
-        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(golden);
-        let wanted = fs::read_to_string(&path).unwrap();
-        assert_eq!(said.out, wanted, "{}: if this is meant, write the output there", path.display());
+fn plans_that_were_read_by_people() {
+    let (examples, cluster) = (examples(), cluster());
+    for (name, node, manifests) in [("examples", "lab-node", &examples), ("cluster", "n1", &cluster)] {
+        for (output, ending) in [("json", "json"), ("table", "txt")] {
+            let said =
+                said(&["plan", "--node", node, "--manifests", manifests, "-o", output, "--log", "error"]);
+            assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+            golden::compare(&format!("plan-{name}.{ending}"), &said.out);
+        }
     }
+}
+
+#[test]
+fn a_plan_names_what_two_services_claim() {
+    let said = said(&["plan", "--node", "n1", "--manifests", &cluster()]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let warnings: Vec<_> = said.err.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{}", said.err);
+    let text = "198.51.100.10:80 is claimed by default/young:http TCP IPv4 too, and default/web:http TCP IPv4 has it";
+    assert!(warnings[0].contains(text), "{}", said.err);
+}
+
+#[test]
+fn a_zone_on_the_command_line_is_the_nodes() {
+    let cluster = cluster();
+    let plan = |args: &[&str]| {
+        said(&[&["plan", "--node", "n1", "--log", "error", "--manifests", &cluster], args].concat()).out
+    };
+    assert!(plan(&["--zone", "zone-b"]).starts_with("node n1, zone zone-b: "), "in place of the manifest's");
+    let (with, without) = (plan(&["--zone", "zone-b"]), plan(&[]));
+    let zonal = |plan: &str| plan.lines().find(|line| line.contains("/zonal:")).unwrap().to_owned();
+    assert!(zonal(&with).contains("10.244.3.52:8080") && zonal(&without).contains("10.244.2.51:8080"));
 }
 
 #[test]
@@ -255,6 +291,32 @@ fn a_service_that_does_not_fit_is_named_and_programmed_when_there_is_room() {
     wait_until("the other two are served", || served().len() == 2 && served().contains(&left_out));
     assert_eq!(agent.stop().code(), Some(0));
     assert_eq!(agent_errors(&site), 1, "said once, not with every try");
+}
+
+#[test]
+fn an_agent_names_what_two_services_claim_once() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new();
+    let claims = |name: &str, number: u8, address: &str| {
+        let service = service(name, number, 1);
+        service.replacen("spec:\n", &format!("spec:\n  externalIPs: [{address}]\n"), 1)
+    };
+    for (name, number) in [("one", 1), ("two", 2)] {
+        site.save(&format!("{name}.yaml"), &claims(name, number, "198.51.100.1"));
+    }
+    let mut agent = site.start(&site.manifests(), &["--zone", "zone-a"]);
+    let line = agent.wait_for("WARN");
+    assert!(line.contains("198.51.100.1:80 is claimed by default/two TCP IPv4 too"), "{line}");
+    assert!(line.contains("default/one TCP IPv4 has it"), "{line}");
+    assert!(site.dump().contains("\"zone\": \"zone-a\""), "the zone of the command line");
+
+    site.save("three.yaml", &claims("three", 3, "198.51.100.2"));
+    site.save("four.yaml", &claims("four", 4, "198.51.100.2"));
+    agent.wait_for("198.51.100.2:80 is claimed by default/three TCP IPv4 too");
+    assert_eq!(agent.log().matches("WARN").count(), 2, "{}", agent.log());
+    assert_eq!(agent.stop().code(), Some(0));
 }
 
 fn agent_errors(site: &Site) -> usize {

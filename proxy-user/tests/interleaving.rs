@@ -26,7 +26,7 @@ use support::{Dialled, NODE, Recorder, World, allowed, dialled, event};
 
 /// So little room that freed slots and backends are reused all the time.
 const TIGHT: Capacities = Capacities {
-    frontends: 24,
+    frontends: 128,
     services: 24,
     slots: 64,
     backends: 48,

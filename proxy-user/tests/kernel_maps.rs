@@ -5,10 +5,13 @@
 mod kernel_lab;
 
 use kernel_lab::{Lab, backend, cluster_ip, frontend, slot, small};
-use proxy_common::abi::{BackendEntry, BackendRef, EndpointSet, ServiceEntry, ServiceFlags, TCP, UDP};
+use proxy_common::abi::{
+    BackendEntry, BackendFlags, BackendRef, EndpointSet, Network, NetworkKey, NodeEntry, NodeFlags,
+    ServiceEntry, ServiceFlags, SourceRangeKey, SourceRule, TCP, UDP,
+};
 use shunt::kernel::sys::{Access, MapFd, calls};
 use shunt::kernel::{Attached, Kernel, MAPS, Options, PROGRAMS};
-use shunt::writer::{Capacities, FrontendKey, MapReader, MemoryMaps, Store, Writer};
+use shunt::writer::{Capacities, FrontendKey, MapReader, MemoryMaps, PrefixKey, Store, Writer};
 use std::time::Instant;
 use zerocopy::IntoBytes;
 
@@ -26,21 +29,35 @@ fn every_store() -> Vec<Store> {
         affinity_seconds: 7,
         flags: ServiceFlags::ANY_USABLE,
         name: 3,
+        health_check_node_port: 32_000,
         reserved: 0,
     };
     vec![
         Store::Backend { index: 5, entry: backend("10.0.0.5", 8080, 9) },
         Store::Backend { index: 511, entry: backend("fd00::5", 8081, 9) },
-        Store::Retire { index: 511, generation: 2 },
+        Store::BackendState { index: 511, flags: BackendFlags::LIVE, generation: 2 },
+        Store::Node { entry: NodeEntry { flags: NodeFlags::SERVICE_CIDRS, reserved: 0 } },
         Store::Slot { index: 8, backend: slot(5) },
         Store::Slot { index: 9, backend: slot(6) },
         Store::Slot { index: 1_023, backend: slot(511) },
         Store::ClearSlots { base: 9, count: 2 },
         Store::Service { service: 63, entry },
-        Store::Policy { service: 9, affinity_seconds: 10_800, flags: ServiceFlags::INTERNAL_LOCAL, name: 1 },
+        Store::Policy {
+            service: 9,
+            affinity_seconds: 10_800,
+            flags: ServiceFlags::INTERNAL_LOCAL,
+            name: 1,
+            health_check_node_port: 32_001,
+        },
         Store::ClusterSet { service: 9, set: EndpointSet::new(8, 1) },
         Store::LocalSet { service: 9, set: EndpointSet::new(24, 0) },
-        Store::Policy { service: 63, affinity_seconds: 0, flags: ServiceFlags::ANY_USABLE, name: 4 },
+        Store::Policy {
+            service: 63,
+            affinity_seconds: 0,
+            flags: ServiceFlags::ANY_USABLE,
+            name: 4,
+            health_check_node_port: 0,
+        },
         Store::Name { cell: 0, text: "default/web:http".into() },
         Store::Name { cell: 3, text: "a".repeat(300).into() },
         Store::Name { cell: 100, text: "gone".into() },
@@ -55,6 +72,7 @@ struct Arrays {
     slots: Vec<Option<BackendRef>>,
     backends: Vec<Option<BackendEntry>>,
     names: Vec<Option<String>>,
+    node: NodeEntry,
 }
 
 fn arrays(maps: &impl MapReader) -> Arrays {
@@ -64,7 +82,32 @@ fn arrays(maps: &impl MapReader) -> Arrays {
         slots: (0..capacities.slots).map(|i| maps.slot(i)).collect(),
         backends: (0..capacities.backends).map(|i| maps.backend(i)).collect(),
         names: (0..capacities.name_cells).map(|i| maps.name(i)).collect(),
+        node: maps.node(),
     }
+}
+
+#[test]
+fn prefixes_are_written_replaced_removed_and_read_back() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&lab.options()).expect("open");
+    let maps = kernel.maps_mut();
+    let v4 = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().into();
+    let range = PrefixKey::Source(SourceRangeKey::new(7, v4("10.0.0.0"), 96 + 8));
+    let pods = PrefixKey::Network(NetworkKey { prefix_len: 96 + 16, address: v4("10.244.0.0") });
+    let node = PrefixKey::Network(NetworkKey { prefix_len: 128, address: v4("10.244.0.1") });
+    let entries = [
+        (range, SourceRule::Range as u32),
+        (pods, Network::Pods as u32),
+        (node, Network::Services as u32),
+        (node, Network::Node as u32),
+    ];
+    let ((), calls) = cost(|| maps.put_prefixes(&entries).expect("put"));
+    assert_eq!(calls, 4, "one call each");
+    let mut read = maps.prefixes().expect("read");
+    read.sort_unstable();
+    assert_eq!(read, [entries[0], entries[1], entries[3]]);
+    maps.delete_prefixes(&[range, node, node]).expect("what is gone already counts as removed");
+    assert_eq!(maps.prefixes().expect("read"), [entries[1]]);
 }
 
 fn sorted_frontends(maps: &impl MapReader) -> Vec<FrontendKey> {
@@ -92,12 +135,12 @@ fn stores_cost_no_system_call_and_read_back_as_from_memory() {
     assert_eq!(kernel.maps().service(64), None, "outside of the map");
 
     // What the mapping shows is what the kernel holds.
-    let maps = lab.pin_path().join("v1/maps");
+    let maps = lab.pin_path().join("v2/maps");
     let services = MapFd::open(&maps.join("SERVICES"), Access::Read).unwrap();
     let entry = services.lookup(&9_u32.to_ne_bytes()).unwrap();
     assert_eq!(entry, kernel.maps().service(9).unwrap().as_bytes());
     let backends = MapFd::open(&maps.join("BACKENDS"), Access::Read).unwrap();
-    let entry = BackendEntry { generation: 2, ..backend("fd00::5", 8081, 9) };
+    let entry = BackendEntry { flags: BackendFlags::LIVE, generation: 2, ..backend("fd00::5", 8081, 9) };
     assert_eq!(backends.lookup(&511_u32.to_ne_bytes()).unwrap(), entry.as_bytes());
 
     // A reader beside the agent sees it too, and cannot write.
@@ -210,8 +253,9 @@ fn every_map_reports_its_memory() {
     let memory = kernel.maps().memory().unwrap();
     assert_eq!(memory.iter().map(|(name, _)| *name).collect::<Vec<_>>(), MAPS);
     for (name, bytes) in memory {
-        // The smallest is COUNTERS.
-        assert!((96..10_000_000).contains(&bytes), "{name} {bytes}");
+        // An empty trie takes nothing.
+        let least = if ["SOURCE_RANGES", "NETWORKS"].contains(&name) { 0 } else { 96 };
+        assert!((least..10_000_000).contains(&bytes), "{name} {bytes}");
     }
     assert_eq!(kernel.maps().counters().unwrap().iter().sum::<u64>(), 0);
 }

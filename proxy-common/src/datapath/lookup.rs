@@ -24,7 +24,7 @@ pub enum Lookup {
 /// * Only where it is missing, a second look-up tells what the address is: a ClusterIP that serves other
 ///   ports (refused, as kube-proxy's nftables mode does), or the node's, where a third one finds the
 ///   NodePort. Other nodes' addresses are foreign: their own rules and policies decide.
-/// * A loopback address is this node's only in the node's own namespace; a pod means itself.
+/// * A loopback address has NodePorts at most, and those in the node's own namespace only; a pod means itself.
 /// * What is left inside a ServiceCIDR is nobody's, and is dropped where ServiceCIDRs are known.
 #[inline(always)]
 pub fn find_frontend<T: Tables, C: Client>(
@@ -35,34 +35,34 @@ pub fn find_frontend<T: Tables, C: Client>(
 ) -> Lookup {
     let address = peer.address;
     if address.is_loopback() {
-        let flag = match address.v4_word() {
-            Some(_) => NodeFlags::LOCALHOST_V4,
-            None => NodeFlags::LOCALHOST_V6,
-        };
-        if client.origin() as u8 != Origin::Node as u8 || !tables.node_flags().contains(flag) {
+        if !answers_on_loopback(tables, client, &address) {
             return Lookup::NotAService;
         }
-        return find_node_port(tables, peer, protocol);
+    } else {
+        if let Some(frontend) = look_up(tables, address, peer.port, protocol, Scope::Exact) {
+            return Lookup::Frontend(frontend);
+        }
+        let Some(whole) = look_up(tables, address, 0, 0, Scope::Address) else {
+            return unknown_address(tables, &address);
+        };
+        if whole.kind().contains(FrontendFlags::ADDRESS_ONLY) {
+            return Lookup::UnknownPort;
+        }
     }
-    if let Some(frontend) = look_up(tables, address, peer.port, protocol, Scope::Exact) {
-        return Lookup::Frontend(frontend);
-    }
-    let Some(whole) = look_up(tables, address, 0, 0, Scope::Address) else {
-        return unknown_address(tables, &address);
-    };
-    if whole.kind().contains(FrontendFlags::NODE_ADDRESS) {
-        return find_node_port(tables, peer, protocol);
-    }
-    if whole.kind().contains(FrontendFlags::ADDRESS_ONLY) { Lookup::UnknownPort } else { Lookup::NotAService }
-}
-
-/// The NodePort that is dialled on an address of this node.
-#[inline(always)]
-fn find_node_port<T: Tables>(tables: &T, peer: &SocketPeer, protocol: u8) -> Lookup {
-    match look_up(tables, peer.address.unspecified(), peer.port, protocol, Scope::Node) {
+    match look_up(tables, address.unspecified(), peer.port, protocol, Scope::Node) {
         Some(frontend) => Lookup::Frontend(frontend),
         None => Lookup::NotAService,
     }
+}
+
+/// Whether NodePorts answer this client on loopback addresses of this family.
+#[inline(always)]
+fn answers_on_loopback<T: Tables, C: Client>(tables: &T, client: &C, address: &Address) -> bool {
+    let flag = match address.v4_word() {
+        Some(_) => NodeFlags::LOCALHOST_V4,
+        None => NodeFlags::LOCALHOST_V6,
+    };
+    tables.node_flags().contains(flag) && client.origin() as u8 == Origin::Node as u8
 }
 
 /// What an address is that stands in no frontend.

@@ -68,8 +68,8 @@ pub enum Command {
 const EXPLAIN_EXAMPLES: &str = "\
 Example:
   shunt explain 10.96.0.10:80 --from pod --manifests examples/ --node lab-node
-  shunt explain [fd00:10:96::53]:53/udp
-  shunt explain 10.0.0.1:30080 --from external:203.0.113.9 -o json
+  shunt explain '[fd00:10:96::53]:53/udp'
+  shunt explain 10.96.0.10:80 --from external:203.0.113.9 -o json
 
 Exit codes: 0 whatever the verdict, 1 a manifest is wrong, 2 wrong usage or no agent has run here";
 

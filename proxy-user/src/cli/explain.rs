@@ -70,8 +70,8 @@ fn ask(maps: &MemoryMaps, question: &Question) -> anyhow::Result<Answer> {
     let by_packets = question.origin == Origin::Outside || question.protocol == Protocol::Sctp;
     if by_packets && answer.verdict != Verdict::Pass {
         tracing::warn!(
-            "this version serves TCP and UDP sockets of this node only: that is what the tables say of packets, \
-             and nothing carries it out yet"
+            "this version serves TCP and UDP sockets of this node only: this is what the tables say of packets, \
+             and the packet path that will carry it out is not here yet"
         );
     }
     Ok(answer)

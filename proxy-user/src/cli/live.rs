@@ -2,10 +2,11 @@
 
 use super::exit::Usage;
 use crate::{
-    explain::Question,
+    explain::{Question, affinity_key},
     kernel::{Kernel, KernelError},
     writer::MemoryMaps,
 };
+use proxy_common::datapath::Tables as _;
 use rustix::time::{ClockId, clock_gettime};
 use std::path::Path;
 
@@ -23,5 +24,11 @@ pub fn copy(pin_path: &Path, question: &Question) -> anyhow::Result<MemoryMaps> 
     let copy = MemoryMaps::copy_of(&maps)?;
     let now = clock_gettime(ClockId::Monotonic);
     copy.set_now(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64);
+    if let Some(key) = affinity_key(&copy, question)
+        && let Some(entry) = maps.affinity(&key)?
+    {
+        // Maps in memory have room for it.
+        let _ = copy.remember_affinity(&key, &entry);
+    }
     Ok(copy)
 }

@@ -16,6 +16,7 @@ mod own_node;
 mod plan;
 mod problems;
 mod run;
+mod stale;
 mod status;
 mod table;
 

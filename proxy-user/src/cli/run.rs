@@ -1,6 +1,6 @@
 //! `shunt run`: the agent.
 
-use super::{args::RunArgs, follow::Follower, own_node::OwnNode, problems};
+use super::{args::RunArgs, follow::Follower, own_node::OwnNode, problems, stale::StaleSockets};
 use crate::{
     dataplane::{Dataplane, Options},
     engine::Rules,
@@ -36,7 +36,6 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         capacities: args.capacities.into(),
         ..options
     };
-    let rules = Rules::from(&args.rules);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A signal during the start is heeded as soon as that is done.
     let (mut term, mut int, mut hup) = runtime.block_on(async {
@@ -47,14 +46,21 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let own_node = OwnNode::new(&args.manifests.node, args.rules.zone.as_deref());
     first.events = own_node.first(first.events).collect();
     let mut addresses = None;
+    let rules = Rules::from(&args.rules);
     if rules.node_ports != NodePortAddresses::Primary {
         let (follower, event) = AddressFollower::start()?;
         first.events.push(event);
         addresses = Some(follower);
     }
     let dataplane = Dataplane::open(args.manifests.node.as_str(), rules, &options)?;
-    let mut agent =
-        Agent { dataplane, own_node, retry: RETRY_MIN, conflicts: Vec::new(), looked: Instant::now() };
+    let mut agent = Agent {
+        dataplane,
+        own_node,
+        retry: RETRY_MIN,
+        conflicts: Vec::new(),
+        looked: Instant::now(),
+        stale: StaleSockets::default(),
+    };
     runtime.block_on(async {
         let mut next = agent.program(first, true);
         loop {
@@ -73,6 +79,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 event = next_addresses(&mut addresses) => {
                     next = agent.program(Changes { events: vec![event], ..Changes::default() }, false);
                 }
+                () = until(agent.stale.due()) => agent.stale.close(&agent.dataplane, Instant::now()),
                 () = pause => next = agent.after_pause(&next),
             }
         }
@@ -89,6 +96,14 @@ async fn next_addresses(follower: &mut Option<AddressFollower>) -> Event {
     }
 }
 
+/// Waits until a moment, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Agent {
     dataplane: Dataplane,
     own_node: OwnNode,
@@ -98,6 +113,7 @@ struct Agent {
     conflicts: Vec<Conflict>,
     /// When they were looked for.
     looked: Instant,
+    stale: StaleSockets,
 }
 
 /// What the agent does if no change comes first.
@@ -147,7 +163,12 @@ impl Agent {
         for event in changes.events {
             self.dataplane.apply(self.own_node.amend(event));
         }
-        match self.dataplane.sync() {
+        let synced = self.dataplane.sync();
+        // A sync that failed may have removed backends before it did.
+        if first || synced.as_ref().map_or(true, |report| report.stores > 0) {
+            self.stale.synced(Instant::now());
+        }
+        match synced {
             Ok(report) => {
                 self.retry = RETRY_MIN;
                 problems::log_room(&report);

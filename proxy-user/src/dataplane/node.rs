@@ -3,7 +3,7 @@
 use super::{DataplaneError, Options};
 use crate::{
     engine::{Engine, Rules, SyncReport, Unplaced},
-    kernel::{Kernel, KernelMaps, Programs},
+    kernel::{Closed, Kernel, KernelMaps, Programs, close_stale_sockets},
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
@@ -87,6 +87,15 @@ impl Dataplane {
     /// Where the grace period cannot be waited for.
     pub fn settle(&mut self) -> Result<(), DataplaneError> {
         Ok(self.engine.settle()?)
+    }
+
+    /// Closes connected UDP sockets, in all network namespaces, whose backend was removed or can serve no
+    /// more: call it a moment after each sync, and after the first one. See [`close_stale_sockets`].
+    ///
+    /// # Errors
+    /// As there; [`DataplaneError::is_environment`] where the kernel cannot do it at all.
+    pub fn close_stale_sockets(&self) -> Result<Closed, DataplaneError> {
+        Ok(close_stale_sockets(self.engine.writer())?)
     }
 
     /// True if [`Self::sync`] has something to do.

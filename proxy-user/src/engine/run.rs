@@ -9,7 +9,7 @@ use crate::{
     model::{Event, Family, PortId},
     select::{
         UsableEndpoint, cluster_ip, health_check_node_port, select_endpoints, select_flags, select_frontends,
-        select_source_ranges,
+        select_source_ranges, set_flags,
     },
     table::{
         Adopted, Conflict, Frontend, Full, Member, Plan, PortHandle, PortSpec, SourceRange, Table, Usage,
@@ -284,7 +284,7 @@ impl<W: Writer> Engine<W> {
             for port in &service.ports {
                 let (name, protocol) = (service.name.clone(), port.protocol);
                 let port_id = PortId { service: name, port: port.name.clone(), protocol, family };
-                select_endpoints(
+                let (cluster, local) = select_endpoints(
                     port,
                     family,
                     self.cluster.slices(known),
@@ -310,7 +310,11 @@ impl<W: Writer> Engine<W> {
                     source_ranges: &self.source_ranges,
                     health_check_node_port: health_check_node_port(service).unwrap_or(0),
                     affinity_seconds: service.affinity_seconds.unwrap_or(0),
-                    flags: select_flags(service, &self.members, &self.source_ranges),
+                    flags: select_flags(service, &self.members, &self.source_ranges).union(set_flags(
+                        cluster,
+                        local,
+                        &self.members,
+                    )),
                 };
                 match self.table.upsert(handle, &spec, when_full, &mut self.plan) {
                     Ok(handle) => programmed.push(handle),

@@ -57,8 +57,8 @@ fn dialled(question: &Question, frontend: FrontendValue) -> Option<FrontendView>
 }
 
 /// Whether source ranges say who may use this frontend.
-pub(super) fn has_source_ranges(maps: &impl Tables, frontend: FrontendValue) -> bool {
-    let flags = maps.service_flags(frontend.service).unwrap_or_default();
+pub(super) fn has_source_ranges(maps: &impl MapReader, frontend: FrontendValue) -> bool {
+    let service = maps.service(frontend.service).unwrap_or_default();
     FrontendKind::decode(frontend.kind()) == Some(FrontendKind::LoadBalancer)
-        && flags.contains(ServiceFlags::SOURCE_RANGES)
+        && service.flags.contains(ServiceFlags::SOURCE_RANGES)
 }

@@ -11,7 +11,7 @@ use crate::{
     writer::{MapReader, WriteError},
 };
 use proxy_common::{
-    abi::{AffinityEntry, AffinityKey, BackendEntry, BackendFlags, BackendRef, ServiceFlags},
+    abi::{AffinityKey, BackendEntry, BackendFlags, ServiceFlags},
     datapath::{Client as _, Origin, Route, Tables, pick_backend},
 };
 use std::net::SocketAddr;
@@ -22,19 +22,23 @@ pub(super) fn forwarded<M: MapReader + Tables>(
     question: &Question,
     route: &Route,
 ) -> Result<Answer, WriteError> {
+    let service = MapReader::service(maps, route.frontend.service).unwrap_or_default();
+    let (flags, seconds) = (service.flags, service.affinity_seconds);
     let key = AffinityKey { client: question.affinity(), service: route.frontend.service };
-    let before = maps.affinity(&key);
+    // A memory that is too old may name the backend that is picked, by chance.
+    let lasts = u64::from(seconds) * 1_000_000_000;
+    let before = maps.affinity(&key).filter(|entry| maps.now().saturating_sub(entry.last_flow) <= lasts);
     let Some((slot, backend)) = pick_backend(maps, question, route) else {
         return Ok(Answer::without_endpoint(Verdict::Reject, inconsistent()));
     };
-    let flags = maps.service_flags(route.frontend.service).unwrap_or_default();
+    let is_kept = before.is_some_and(|entry| entry.backend == slot);
     let mut reason = policy(question, route, flags);
     reason.push_str(&set(maps, route, flags));
     reason.push('.');
     if has_source_ranges(maps, route.frontend) {
         reason.push_str(&allowed(maps, question, route.frontend.service)?);
     }
-    reason.push_str(&affinity(maps, route, before, slot));
+    reason.push_str(&affinity(seconds, question.origin, is_kept));
     Ok(Answer {
         endpoints: endpoints(maps, route.set),
         picked: Some(SocketAddr::new(backend.address.to_ip(), u16::from_be(backend.port))),
@@ -79,32 +83,33 @@ fn set(maps: &impl MapReader, route: &Route, flags: ServiceFlags) -> String {
     let local = route.member == BackendFlags::IN_LOCAL;
     let fallback = if local { ServiceFlags::LOCAL_TERMINATING } else { ServiceFlags::CLUSTER_TERMINATING };
     if flags.contains(fallback) {
-        ". None is ready, so those are used that still serve while they terminate".to_owned()
+        ". None of them is ready, so those are used that still serve while they terminate".to_owned()
     } else if !local && flags.contains(ServiceFlags::NODE_HINTS) {
-        ", of which topology hints leave those for this node".to_owned()
+        ", narrowed by topology hints to those for this node".to_owned()
     } else if !local && flags.contains(ServiceFlags::ZONE_HINTS) {
         let (_, zone) = decode_node(maps);
-        format!(", of which topology hints leave those for zone {}", zone.as_deref().unwrap_or("?"))
+        format!(", narrowed by topology hints to those for zone {}", zone.as_deref().unwrap_or("?"))
     } else {
         String::new()
     }
 }
 
-/// How session affinity had its say.
-fn affinity(maps: &impl Tables, route: &Route, before: Option<AffinityEntry>, picked: BackendRef) -> String {
-    let seconds = maps.affinity_seconds(route.frontend.service);
-    // `pick_backend` renews the time of a memory that it follows; one that is too old may name the same
-    // backend by chance.
-    let is_fresh = |last_flow| maps.now().saturating_sub(last_flow) <= u64::from(seconds) * 1_000_000_000;
-    match before {
+/// How session affinity had its say, if it lasts for so many seconds.
+fn affinity(seconds: u32, origin: Origin, is_kept: bool) -> String {
+    match origin {
         _ if seconds == 0 => String::new(),
-        Some(entry) if entry.backend == picked && is_fresh(entry.last_flow) => format!(
-            " ClientIP session affinity: this client's last connection, less than {seconds} s ago, went \
-             there too."
+        _ if is_kept => format!(
+            " ClientIP session affinity: this client's last connection, less than {seconds} s ago, went to the \
+             picked one."
         ),
-        _ => format!(
-            " ClientIP session affinity: this client comes back to it for {seconds} s after its last \
-             connection."
+        Origin::Outside => format!(
+            " ClientIP session affinity: this client comes back to the picked one until {seconds} s after its \
+             last connection."
+        ),
+        Origin::Pod | Origin::Node => format!(
+            " ClientIP session affinity: all sockets of one pod, or of the node, are one client, which comes \
+             back to its endpoint until {seconds} s after its last connection; the picked one is a new \
+             client's."
         ),
     }
 }

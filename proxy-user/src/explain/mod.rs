@@ -13,4 +13,4 @@ mod words;
 pub use answer::{Answer, ClientAddress, Verdict};
 pub use decide::explain;
 pub use proxy_common::datapath::Origin;
-pub use question::{Question, contradiction};
+pub use question::{Question, affinity_key, contradiction};

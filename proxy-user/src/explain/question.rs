@@ -2,8 +2,8 @@
 
 use crate::model::Protocol;
 use proxy_common::{
-    abi::{Address, AffinityClient, Network, SocketPeer},
-    datapath::{Client, Origin, Tables},
+    abi::{Address, AffinityClient, AffinityKey, Network, SocketPeer},
+    datapath::{Client, Lookup, Origin, Tables, find_frontend},
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -49,6 +49,17 @@ impl Client for Question {
     fn affinity(&self) -> AffinityClient {
         // No network namespace has the cookie zero, so a client without an address has no affinity yet.
         self.source.map_or(AffinityClient::namespace(0), |source| AffinityClient::address(source.into()))
+    }
+}
+
+/// The memory that decides for this client, if it has one: that of the service port that is dialled.
+#[must_use]
+pub fn affinity_key(maps: &impl Tables, question: &Question) -> Option<AffinityKey> {
+    match find_frontend(maps, question, &question.peer(), question.protocol as u8) {
+        Lookup::Frontend(frontend) => {
+            Some(AffinityKey { client: question.affinity(), service: frontend.service })
+        }
+        _ => None,
     }
 }
 

@@ -77,7 +77,7 @@ fn unknown_port(maps: &impl MapReader, question: &Question) -> Result<String, Wr
     let place = place(maps, address.into())?;
     Ok(match place.service {
         Some((_, service)) => format!(
-            "{address} is the ClusterIP of {service}, which serves {} and not {port}: the rest of a ClusterIP \
+            "{address} is the ClusterIP of {service}, which serves {}, not {port}: the rest of a ClusterIP \
              is refused.",
             list(&place.ports),
         ),

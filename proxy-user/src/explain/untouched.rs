@@ -24,7 +24,7 @@ pub(super) fn untouched<M: MapReader + Tables>(maps: &M, question: &Question) ->
     let place = place(maps, dialled)?;
     if let Some((kind, service)) = place.service {
         return Ok(format!(
-            "{address} is {} of {service}, which serves {} there and not {port}: the rest of such an address \
+            "{address} is {} of {service}, which serves {} there, not {port}: the rest of such an address \
              is not Shunt's.",
             a_kind(kind),
             list(&place.ports),

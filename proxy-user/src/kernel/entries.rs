@@ -1,17 +1,14 @@
-//! Reading a whole hash map or trie: by batches, or key by key where the kernel refuses batches (of tries
-//! before Linux 5.13, commit f56387c534d3).
+//! Reading a whole hash map by batches, or key by key where the kernel refuses batches; a trie, which is
+//! small, key by key.
 
 use super::sys::MapFd;
 use std::io;
 use zerocopy::FromBytes;
 
-/// What the kernel says where a kind of map has no batches: an errno of its own (linux/errno.h).
-const ENOTSUPP: i32 = 524;
-
 /// Entries per BPF_MAP_LOOKUP_BATCH call.
 const BATCH: usize = 4096;
 
-/// Every entry of a hash map, in no particular order. What is added or removed meanwhile may or may
+/// Every entry of a hash map or trie, in no particular order. What is added or removed meanwhile may or may
 /// not be among them.
 ///
 /// # Errors
@@ -22,12 +19,11 @@ pub fn read_all<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V
     if shape.key_size as usize != size_of::<K>() || shape.value_size as usize != size_of::<V>() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    if !shape.is_hash() {
+        return read_keys(map);
+    }
     match read_batches(map) {
-        Err(error)
-            if [libc::EINVAL, libc::EOPNOTSUPP, ENOTSUPP].map(Some).contains(&error.raw_os_error()) =>
-        {
-            read_keys(map)
-        }
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => read_keys(map),
         result => result,
     }
 }

@@ -11,6 +11,14 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {
+    /// The kernel is built without something that one task needs. All else works without it.
+    #[error("the kernel has no {missing}: {meaning}")]
+    Missing {
+        /// What it lacks, with the option it is built by.
+        missing: &'static str,
+        /// What becomes of the task.
+        meaning: &'static str,
+    },
     /// A capability is missing.
     #[error("{call} was refused for lack of {capability}: run as root, or give the process {capability}")]
     Privileges {
@@ -119,7 +127,8 @@ impl KernelError {
     pub fn is_environment(&self) -> bool {
         matches!(
             self,
-            Self::Privileges { .. }
+            Self::Missing { .. }
+                | Self::Privileges { .. }
                 | Self::KernelTooOld { .. }
                 | Self::NotCgroup2 { .. }
                 | Self::NoBpffs { .. }

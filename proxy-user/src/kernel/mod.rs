@@ -2,7 +2,7 @@
 //! attached. The last place in the line of the crate's documentation, and the only one with I/O.
 //!
 //! ```no_run
-//! use shunt::engine::Engine;
+//! use shunt::engine::{Engine, Rules};
 //! use shunt::kernel::{Kernel, Options};
 //!
 //! // Adopts what is pinned, attaches at once, and writes only after the first complete list.
@@ -30,6 +30,7 @@ mod object;
 mod pinned;
 mod programs;
 mod shape;
+mod stale;
 pub mod sys;
 mod wire;
 
@@ -44,3 +45,4 @@ pub use object::{MAPS, MapName};
 pub use pinned::PinnedMaps;
 pub use programs::Programs;
 pub use shape::MapShape;
+pub use stale::{Closed, close_stale_sockets};

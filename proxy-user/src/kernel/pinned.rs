@@ -11,7 +11,9 @@ use super::shape::MapShape;
 use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
-use proxy_common::abi::{BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, ServiceEntry};
+use proxy_common::abi::{
+    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, ServiceEntry,
+};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -30,7 +32,7 @@ pub struct PinnedMaps {
     pub(super) node: MappedArray<NodeEntry>,
     affinity: MapFd,
     udp_flows: MapFd,
-    reverse: MapFd,
+    pub(super) reverse: MapFd,
     counters: MapFd,
     dirs: PinDirs,
 }
@@ -90,6 +92,18 @@ impl PinnedMaps {
         Ok(sums)
     }
 
+    /// The backend that a client with session affinity came to last, if it is remembered.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_ELEM.
+    pub fn affinity(&self, key: &AffinityKey) -> Result<Option<AffinityEntry>, WriteError> {
+        match self.affinity.lookup(key.as_bytes()) {
+            Ok(value) => Ok(AffinityEntry::read_from_bytes(&value).ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed(object::AFFINITY, "BPF_MAP_LOOKUP_ELEM", source)),
+        }
+    }
+
     /// Bytes of kernel memory that each map takes.
     ///
     /// # Errors
@@ -102,12 +116,12 @@ impl PinnedMaps {
             (object::SLOTS, self.slots.map()),
             (object::BACKENDS, self.backends.map()),
             (object::NAMES, self.names.map()),
+            (object::UDP_FLOWS, &self.udp_flows),
+            (object::REVERSE, &self.reverse),
+            (object::AFFINITY, &self.affinity),
             (object::SOURCE_RANGES, &self.source_ranges),
             (object::NETWORKS, &self.networks),
             (object::NODE, self.node.map()),
-            (object::AFFINITY, &self.affinity),
-            (object::UDP_FLOWS, &self.udp_flows),
-            (object::REVERSE, &self.reverse),
             (object::COUNTERS, &self.counters),
         ]
         .into_iter()

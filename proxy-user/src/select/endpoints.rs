@@ -28,7 +28,8 @@ pub struct UsableEndpoint {
 /// The usable endpoints of a service port in one family with their sets, ascending by address and port.
 /// `usable` is room to work in.
 ///
-/// One that policy or topology leaves out is among them, in neither set: flows that it has go on.
+/// One that policy or topology leaves out is among them, in neither set: flows that it has go on. Says by
+/// which rules the sets came about.
 pub fn select_endpoints<'a>(
     port: &ServicePort,
     family: Family,
@@ -36,7 +37,7 @@ pub fn select_endpoints<'a>(
     hints: &HintLists,
     usable: &mut Vec<UsableEndpoint>,
     members: &mut Vec<Member>,
-) {
+) -> (ClusterSet, LocalSet) {
     join(port, family, slices, usable);
     let cluster = ClusterSet::of(usable, hints);
     let local = LocalSet::of(usable);
@@ -47,6 +48,7 @@ pub fn select_endpoints<'a>(
         flags: if endpoint.local { BackendFlags::LOCAL } else { BackendFlags::default() },
         sets: Membership { cluster: cluster.has(endpoint, hints), local: local.has(endpoint) },
     }));
+    (cluster, local)
 }
 
 /// Gathers the usable endpoints of all slices, each once.

@@ -7,6 +7,7 @@ mod frontends;
 mod local_set;
 mod node_ports;
 mod policy;
+mod set_flags;
 mod source_ranges;
 
 pub use cluster_set::{ClusterSet, Topology};
@@ -15,4 +16,5 @@ pub use frontends::{FrontendRules, cluster_ip, select_frontends};
 pub use local_set::LocalSet;
 pub use node_ports::{NodePortAddresses, ParseAddressesError, node_port_addresses};
 pub use policy::{health_check_node_port, select_flags};
+pub use set_flags::set_flags;
 pub use source_ranges::select_source_ranges;

@@ -205,3 +205,61 @@ fn usable(message: &AddressMessage) -> Option<IpAddr> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{Namespace, available};
+    use netlink_packet_route::address::AddressMessage;
+
+    fn message(flags: AddressHeaderFlags, attributes: &[AddressAttribute]) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.flags = flags;
+        message.attributes = attributes.to_vec();
+        message
+    }
+
+    #[test]
+    fn an_address_that_duplicate_detection_holds_back_is_not_the_nodes() {
+        let address: IpAddr = "fd00::1".parse().unwrap();
+        let of = |flags| usable(&message(flags, &[AddressAttribute::Address(address)]));
+        assert_eq!(of(AddressHeaderFlags::Permanent), Some(address));
+        assert_eq!(of(AddressHeaderFlags::Permanent | AddressHeaderFlags::Tentative), None);
+        assert_eq!(of(AddressHeaderFlags::Permanent | AddressHeaderFlags::Dadfailed), None);
+    }
+
+    #[test]
+    fn the_far_end_of_a_point_to_point_interface_is_not_the_nodes() {
+        let [own, peer] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let attributes = [AddressAttribute::Address(peer), AddressAttribute::Local(own)];
+        assert_eq!(usable(&message(AddressHeaderFlags::Permanent, &attributes)), Some(own));
+    }
+
+    #[test]
+    fn notifications_that_were_lost_are_one_too() {
+        if let Err(reason) = available() {
+            eprintln!("skipped: {reason}");
+            return;
+        }
+        let namespace = Namespace::new("node").unwrap();
+        namespace
+            .run(|| {
+                let (follow, _) = Follow::start().unwrap();
+                let witness = subscribe().unwrap();
+                // One notification takes less than a page of the receive buffer (net.core.rmem_default).
+                let buffer = rustix::net::sockopt::socket_recv_buffer_size(&witness).unwrap();
+                let address = |last: usize| IpAddr::from([10, 0, (last / 250) as u8, (last % 250) as u8]);
+                for last in 0..buffer / 256 {
+                    namespace.add_address("lo", address(last), 32).unwrap();
+                }
+                let mut bytes = [0; 512];
+                let lost = recv(&witness, &mut bytes, RecvFlags::DONTWAIT);
+                assert_eq!(lost.unwrap_err(), Errno::NOBUFS, "the buffer is larger than this test thought");
+                assert!(follow.notified(PAUSE), "a change is noticed");
+                assert!(!follow.notified(Duration::ZERO), "once");
+                let list = follow.runtime.block_on(list()).unwrap();
+                assert!(list.contains(&address(0)) && list.contains(&address(buffer / 256 - 1)));
+            })
+            .unwrap();
+    }
+}

@@ -14,6 +14,7 @@
 mod adopt;
 mod buddy;
 mod claims;
+mod node;
 mod plan;
 mod pool;
 mod port;

@@ -3,7 +3,7 @@
 use super::{
     Conflict, Frontend, Full, Plan, Progress,
     buddy::{Block, Buddy},
-    claims::{Claims, NODE},
+    claims::Claims,
     pool::Pool,
     port::Port,
     prefixes::Prefixes,
@@ -11,11 +11,9 @@ use super::{
 };
 use crate::{
     model::PortId,
-    writer::{Capacities, NODE_CELLS, PrefixKey, Store},
+    writer::{Capacities, NODE_CELLS, Store},
 };
-use proxy_common::abi::{
-    BackendEntry, BackendFlags, Network, NetworkKey, NodeEntry, NodeFlags, ServiceEntry,
-};
+use proxy_common::abi::{BackendEntry, BackendFlags, NetworkKey, NodeEntry, ServiceEntry};
 use smol_str::SmolStr;
 
 /// What the kernel holds, and what is free.
@@ -31,8 +29,8 @@ pub struct Table {
     pub(super) node: SmolStr,
     pub(super) prefixes: Prefixes,
     /// Addresses of this node, as claims.
-    node_addresses: Vec<Frontend>,
-    networks: Vec<NetworkKey>,
+    pub(super) node_addresses: Vec<Frontend>,
+    pub(super) networks: Vec<NetworkKey>,
     pub(super) node_entry: NodeEntry,
 }
 
@@ -110,72 +108,6 @@ impl Table {
         }
     }
 
-    /// Plans the text that says for which node the maps are, for whoever reads them.
-    pub fn describe_node(&mut self, text: SmolStr, plan: &mut Plan) {
-        if self.node != text && self.stock.names.capacity() >= NODE_CELLS {
-            plan.stores.push(Store::Name { cell: NODE_BLOCK.base, text: text.clone() });
-            self.node = text;
-        }
-    }
-
-    /// Plans the frontends that say which addresses are this node's. Those that do not fit are left out.
-    ///
-    /// # Errors
-    /// The map that is full. Call it again once there is room.
-    pub fn set_node_addresses(&mut self, addresses: &[Frontend]) -> Result<(), Full> {
-        let (kept, gone) =
-            std::mem::take(&mut self.node_addresses).into_iter().partition(|held| addresses.contains(held));
-        self.node_addresses = kept;
-        let gone: Vec<Frontend> = gone;
-        gone.into_iter().for_each(|frontend| self.claims.release(&self.ports, NODE, frontend));
-        let mut outcome = Ok(());
-        for frontend in addresses {
-            if self.node_addresses.contains(frontend) {
-                continue;
-            }
-            match self.claims.room_for(&[*frontend]) {
-                Ok(()) => {
-                    self.claims.claim(&self.ports, NODE, *frontend);
-                    self.node_addresses.push(*frontend);
-                }
-                full => outcome = outcome.and(full),
-            }
-        }
-        outcome
-    }
-
-    /// Plans what is said of whole networks. Those that do not fit are left out.
-    ///
-    /// # Errors
-    /// The map that is full. Call it again once there is room.
-    pub fn set_networks(&mut self, networks: &[(NetworkKey, Network)]) -> Result<(), Full> {
-        for gone in std::mem::take(&mut self.networks) {
-            if !networks.iter().any(|(key, _)| *key == gone) {
-                self.prefixes.want(PrefixKey::Network(gone), None);
-            }
-        }
-        let mut outcome = Ok(());
-        for (key, network) in networks {
-            let prefix = PrefixKey::Network(*key);
-            match self.prefixes.room_for(std::iter::once(prefix)) {
-                Ok(()) => {
-                    self.prefixes.want(prefix, Some(*network as u32));
-                    self.networks.push(*key);
-                }
-                full => outcome = outcome.and(full),
-            }
-        }
-        outcome
-    }
-
-    /// Plans the facts about the node.
-    pub fn set_node_flags(&mut self, flags: NodeFlags, plan: &mut Plan) {
-        let entry = NodeEntry { flags, ..NodeEntry::default() };
-        if std::mem::replace(&mut self.node_entry, entry) != entry {
-            plan.stores.push(Store::Node { entry });
-        }
-    }
-
     /// Identity of a service port; `None` once it is removed.
     #[must_use]
     pub fn id(&self, handle: PortHandle) -> Option<&PortId> {
@@ -206,22 +138,18 @@ impl Table {
     /// Notes how far the kernel got with a plan, empties the plan, and fills it with the stores that free
     /// what nothing leads to any more.
     pub fn settled(&mut self, plan: &mut Plan, done: &Progress) {
-        for (place, key) in plan.deletes.iter().enumerate() {
-            if place < done.deletes { self.claims.deleted(key) } else { self.claims.refused(*key) }
-        }
-        for (place, (key, value)) in plan.prefix_puts.iter().enumerate() {
-            if place < done.prefix_puts {
-                self.prefixes.put(key, *value)
-            } else {
-                self.prefixes.refused(*key)
-            }
-        }
-        for (place, key) in plan.prefix_deletes.iter().enumerate() {
-            if place < done.prefix_deletes { self.prefixes.deleted(key) } else { self.prefixes.refused(*key) }
-        }
-        for (place, (key, value)) in plan.puts.iter().enumerate() {
-            if place < done.puts { self.claims.put(key, *value) } else { self.claims.refused(*key) }
-        }
+        let (deleted, kept) = plan.deletes.split_at(done.deletes);
+        deleted.iter().for_each(|key| self.claims.deleted(key));
+        kept.iter().for_each(|key| self.claims.refused(*key));
+        let (put, refused) = plan.puts.split_at(done.puts);
+        put.iter().for_each(|(key, value)| self.claims.put(key, *value));
+        refused.iter().for_each(|(key, _)| self.claims.refused(*key));
+        let (put, refused) = plan.prefix_puts.split_at(done.prefix_puts);
+        put.iter().for_each(|(key, value)| self.prefixes.put(key, *value));
+        refused.iter().for_each(|(key, _)| self.prefixes.refused(*key));
+        let (deleted, kept) = plan.prefix_deletes.split_at(done.prefix_deletes);
+        deleted.iter().for_each(|key| self.prefixes.deleted(key));
+        kept.iter().for_each(|key| self.prefixes.refused(*key));
         plan.clear();
         let dying = std::mem::take(&mut self.dying);
         for index in dying {

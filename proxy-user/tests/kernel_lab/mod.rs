@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use proxy_common::abi::{
-    Address, BackendEntry, BackendRef, FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, Scope,
+    Address, BackendEntry, BackendFlags, BackendRef, FrontendFlags, FrontendKey4, FrontendKey6,
+    FrontendValue, Scope,
 };
 use rustix::thread::UnshareFlags;
 use shunt::kernel::{Kernel, Options, remove};
@@ -120,7 +121,9 @@ pub fn cluster_ip(service: u32) -> FrontendValue {
 
 pub fn backend(ip: &str, port: u16, service: u32) -> BackendEntry {
     let ip: IpAddr = ip.parse().expect("an IP address");
-    BackendEntry { address: ip.into(), port: port.to_be(), generation: 1, service, ..BackendEntry::default() }
+    let flags = BackendFlags::LIVE.union(BackendFlags::IN_CLUSTER);
+    let (address, port) = (ip.into(), port.to_be());
+    BackendEntry { address, port, flags, generation: 1, service, ..BackendEntry::default() }
 }
 
 pub fn slot(index: u32) -> BackendRef {

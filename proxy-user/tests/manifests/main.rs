@@ -10,7 +10,7 @@ mod once;
 
 use proptest::prelude::*;
 use shunt::{
-    model::{EndpointSlice, Event, Node, ObjectName, Service},
+    model::{EndpointSlice, Event, Node, ObjectName, Service, ServiceCidr},
     source::manifests::{Changes, ManifestSet, ManifestWatcher, Severity},
 };
 use std::{
@@ -28,6 +28,7 @@ use tempfile::TempDir;
 #[derive(Clone, PartialEq, Debug, Default)]
 struct State {
     nodes: BTreeMap<String, Node>,
+    cidrs: BTreeMap<String, ServiceCidr>,
     services: BTreeMap<ObjectName, Service>,
     slices: BTreeMap<ObjectName, EndpointSlice>,
     problems: Vec<String>,
@@ -49,6 +50,11 @@ impl State {
                 Event::NodeDeleted(name) => drop(self.nodes.remove(name.as_str()).expect("it was there")),
                 Event::ServiceDeleted(name) => drop(self.services.remove(&name).expect("it was there")),
                 Event::SliceDeleted(name) => drop(self.slices.remove(&name).expect("it was there")),
+                Event::ServiceCidrApplied(cidr) => drop(self.cidrs.insert(cidr.name.to_string(), cidr)),
+                Event::ServiceCidrDeleted(name) => {
+                    drop(self.cidrs.remove(name.as_str()).expect("it was there"))
+                }
+                Event::LocalAddresses(_) => panic!("no manifest knows the node's interfaces"),
             }
         }
         self.problems.extend(changes.problems.iter().map(ToString::to_string));

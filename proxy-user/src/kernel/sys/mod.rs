@@ -9,9 +9,11 @@ mod link;
 mod map;
 mod netns;
 mod probe;
+mod sock_diag;
 
 pub use call::calls;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use map::{Access, MapFd, Partial, swap_inner};
 pub use netns::netns_cookie;
 pub use probe::probe_set_retval;
+pub use sock_diag::{ConnectedUdp, SockDiag};
