@@ -165,6 +165,12 @@ impl<W: Writer> Engine<W> {
         Ok(())
     }
 
+    /// True once a complete list has been programmed.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.synced
+    }
+
     /// True if [`Self::sync`] has something to do.
     #[must_use]
     pub fn is_pending(&self) -> bool {

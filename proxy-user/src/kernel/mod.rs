@@ -10,6 +10,7 @@
 //! let mut engine = Engine::new("node-a", Rules::default(), maps)?;
 //! programs.attach()?;
 //! engine.sync()?;
+//! programs.remove_other_versions()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

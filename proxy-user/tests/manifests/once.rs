@@ -40,6 +40,23 @@ fn the_examples_are_what_the_demo_needs() {
 }
 
 #[test]
+fn a_service_cidr_is_known_until_its_document_is_gone() {
+    let cidr = "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: kubernetes}\n\
+                spec: {cidrs: [10.96.0.0/12, 'fd00:10:96::/112']}\n";
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(documents(&[service("web", "10.96.0.10"), cidr.to_owned()]).as_bytes()).unwrap();
+    let (mut set, mut state) = load(file.path());
+    assert_eq!(state.problems, [""; 0]);
+    assert_eq!(
+        state.cidrs["kubernetes"].cidrs,
+        ["10.96.0.0/12", "fd00:10:96::/112"].map(|net| net.parse().unwrap())
+    );
+    fs::write(file.path(), service("web", "10.96.0.10")).unwrap();
+    state.apply(set.reload());
+    assert!(state.cidrs.is_empty() && state.services.len() == 1);
+}
+
+#[test]
 fn a_directory_gives_its_manifests_in_order_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();

@@ -1,7 +1,7 @@
 //! What a conversion gives back: the model object and the warnings.
 
 use super::text::{NAME_RULE, is_dns_name, printable};
-use crate::model::{EndpointSlice, Event, Node, ObjectName, Service};
+use crate::model::{EndpointSlice, Event, Node, ObjectName, Service, ServiceCidr};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smol_str::SmolStr;
 use std::fmt;
@@ -37,11 +37,13 @@ impl fmt::Display for Warning {
 }
 
 /// Kind and name of an object that a service proxy reads. Ordered as the objects are best applied:
-/// the node, then Services, then their slices.
+/// the node, then the networks of ClusterIPs, then Services, then their slices.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ObjectId {
     /// A Node.
     Node(SmolStr),
+    /// A ServiceCIDR.
+    ServiceCidr(SmolStr),
     /// A Service.
     Service(ObjectName),
     /// An EndpointSlice.
@@ -54,6 +56,7 @@ impl ObjectId {
     pub fn deleted(&self) -> Event {
         match self {
             Self::Node(name) => Event::NodeDeleted(name.clone()),
+            Self::ServiceCidr(name) => Event::ServiceCidrDeleted(name.clone()),
             Self::Service(name) => Event::ServiceDeleted(name.clone()),
             Self::EndpointSlice(name) => Event::SliceDeleted(name.clone()),
         }
@@ -64,6 +67,7 @@ impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node(name) => write!(f, "Node {name}"),
+            Self::ServiceCidr(name) => write!(f, "ServiceCIDR {name}"),
             Self::Service(name) => write!(f, "Service {name}"),
             Self::EndpointSlice(name) => write!(f, "EndpointSlice {name}"),
         }
@@ -85,6 +89,12 @@ impl From<&EndpointSlice> for ObjectId {
 impl From<&Node> for ObjectId {
     fn from(object: &Node) -> Self {
         Self::Node(object.name.clone())
+    }
+}
+
+impl From<&ServiceCidr> for ObjectId {
+    fn from(object: &ServiceCidr) -> Self {
+        Self::ServiceCidr(object.name.clone())
     }
 }
 

@@ -8,11 +8,13 @@ mod converted;
 mod node;
 mod port;
 mod service;
+mod service_cidr;
 mod slice;
 mod text;
 
 pub use converted::{Converted, ObjectId, Warning};
 pub use node::node;
 pub use service::service;
+pub use service_cidr::service_cidr;
 pub use slice::endpoint_slice;
 pub(super) use text::{NAME_RULE, is_dns_name, printable};

@@ -98,8 +98,7 @@ fn is_headless(spec: &api::ServiceSpec) -> bool {
 }
 
 /// `clusterIPs`, or `clusterIP` where that list is empty (objects older than Kubernetes 1.20, and
-/// hand-written ones). With `ipFamilies` given, an entry counts only in the family of its place
-///.
+/// hand-written ones). With `ipFamilies` given, an entry counts only in the family of its place.
 fn cluster_ips(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<IpAddr> {
     let single = spec.cluster_ip.as_deref().filter(|address| !address.is_empty());
     let listed = spec.cluster_ips.as_deref().unwrap_or_default();

@@ -13,6 +13,7 @@ use k8s_openapi::{
     api::{
         core::v1::{Node, Service},
         discovery::v1::EndpointSlice,
+        networking::v1::ServiceCIDR,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,6 +24,7 @@ use smol_str::SmolStr;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Object {
     Node(model::Node),
+    ServiceCidr(model::ServiceCidr),
     Service(model::Service),
     EndpointSlice(model::EndpointSlice),
 }
@@ -32,6 +34,7 @@ impl Object {
     pub(super) fn applied(&self) -> Event {
         match self {
             Self::Node(node) => Event::NodeApplied(node.clone()),
+            Self::ServiceCidr(cidr) => Event::ServiceCidrApplied(cidr.clone()),
             Self::Service(service) => Event::ServiceApplied(service.clone()),
             Self::EndpointSlice(slice) => Event::SliceApplied(slice.clone()),
         }
@@ -89,7 +92,16 @@ impl Found {
                 |slice| kubernetes::endpoint_slice(&named_ports(slice)),
                 Object::EndpointSlice,
             ),
-            ("", "List" | "ServiceList" | "NodeList") | ("discovery.k8s.io", "EndpointSliceList") => {
+            ("networking.k8s.io", "ServiceCIDR") => self.object::<ServiceCIDR, _>(
+                place,
+                &in_first_version(value),
+                |name| ObjectId::ServiceCidr(name.name),
+                kubernetes::service_cidr,
+                Object::ServiceCidr,
+            ),
+            ("", "List" | "ServiceList" | "NodeList")
+            | ("discovery.k8s.io", "EndpointSliceList")
+            | ("networking.k8s.io", "ServiceCIDRList") => {
                 let member = kind.strip_suffix("List").filter(|kind| !kind.is_empty());
                 let member = member.map(|kind| (version.to_owned(), kind.to_owned()));
                 self.list(place, value, member);
@@ -208,6 +220,15 @@ fn named_ports(slice: &EndpointSlice) -> EndpointSlice {
         port.name.get_or_insert_default();
     }
     slice
+}
+
+/// A ServiceCIDR of v1beta1 (Kubernetes 1.31 and 1.32) as one of v1, which has the same fields.
+fn in_first_version(mut object: Value) -> Value {
+    match object.get_mut("apiVersion") {
+        Some(version) if version == "networking.k8s.io/v1beta1" => *version = ServiceCIDR::API_VERSION.into(),
+        _ => {}
+    }
+    object
 }
 
 #[cfg(test)]

@@ -46,12 +46,19 @@ fn each_kind() {
         "addressType": "IPv4", "ports": [{"port": 8080}], "endpoints": [{"addresses": ["10.0.0.1"]}],
     });
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "namespace": "x"}});
+    let cidr = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]},
+    });
+    let beta = with(cidr.clone(), "", "apiVersion", json!("networking.k8s.io/v1beta1"));
     let fqdn = with(slice.clone(), "", "addressType", json!("FQDN"));
     let table = [
         (service("web"), "good Service default/web"),
         (slice, "good EndpointSlice shop/web-1"),
         (fqdn, "ignored EndpointSlice shop/web-1"),
         (node, "good Node n"),
+        (cidr, "good ServiceCIDR kubernetes"),
+        (beta, "good ServiceCIDR kubernetes"),
     ];
     for (value, expected) in table {
         let found = read(value);
@@ -77,7 +84,7 @@ fn kinds_of_no_interest_are_one_line() {
         ("apps/v1", "Deployment"),
         ("serving.knative.dev/v1", "Service"),
         ("v1", "Endpoints"),
-        ("networking.k8s.io/v1", "ServiceCIDR"),
+        ("networking.k8s.io/v1", "Ingress"),
     ] {
         let found = read(json!({"apiVersion": version, "kind": kind, "metadata": {"name": "web"}}));
         assert_eq!(outcomes(&found), [""; 0]);
@@ -109,6 +116,11 @@ fn what_is_refused_names_document_object_and_field() {
             with(service("web"), "", "apiVersion", json!("v2")),
             web,
             " (Service default/web): apiVersion: \"v2\" is not read, only v1",
+        ),
+        (
+            json!({"apiVersion": "networking.k8s.io/v2", "kind": "ServiceCIDR", "metadata": {"name": "c"}}),
+            "broken ServiceCIDR c",
+            " (ServiceCIDR c): apiVersion: \"networking.k8s.io/v2\" is not read, only networking.k8s.io/v1",
         ),
         (with(service("web"), "", "kind", json!(null)), "broken ?", ": kind: is missing"),
         (with(service("web"), "", "apiVersion", json!("")), "broken ?", ": apiVersion: is missing"),
@@ -148,6 +160,14 @@ fn lists_are_their_members() {
         ),
         (json!({"apiVersion": "v1", "kind": "List", "items": [service("a"), untyped]}), 2, Some("items[1]")),
         (json!({"apiVersion": "v1", "kind": "ServiceList", "items": [service("a"), untyped]}), 2, None),
+        (
+            json!({
+                "apiVersion": "networking.k8s.io/v1beta1", "kind": "ServiceCIDRList",
+                "items": [{"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]}}],
+            }),
+            1,
+            None,
+        ),
         (json!({"apiVersion": "v1", "kind": "List", "items": []}), 0, None),
         (json!({"apiVersion": "v1", "kind": "NodeList"}), 0, None),
     ];
