@@ -282,8 +282,12 @@ fn a_source_address_that_is_somebody_elses_is_doubted() {
 
 #[test]
 fn the_operators_rules_show() {
-    let rules =
-        Rules { node_ports: NodePortAddresses::All, localhost_node_ports: false, external_ips: false };
+    let rules = Rules {
+        node_ports: NodePortAddresses::All,
+        localhost_node_ports: false,
+        external_ips: false,
+        ..Rules::default()
+    };
     let maps = cluster(rules);
     let second = ask(&maps, "192.0.2.101:30080", "pod");
     assert_eq!((second.verdict, second.service.as_deref()), (Verdict::Forward, Some("default/web:http")));

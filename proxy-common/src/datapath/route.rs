@@ -88,7 +88,8 @@ pub fn route<T: Tables, C: Client>(tables: &T, client: &C, peer: &SocketPeer, pr
 
 /// The frontend that a client dials and may use, or what becomes of a call that has none.
 ///
-/// Source ranges come before every policy: a pod outside of them is kept away too.
+/// Source ranges come before every policy: a pod outside of them is kept away too, unless the operator has
+/// them bind clients outside of the cluster only.
 #[inline(always)]
 pub fn admit<T: Tables, C: Client>(
     tables: &T,
@@ -107,6 +108,7 @@ pub fn admit<T: Tables, C: Client>(
     };
     if frontend.kind().contains(FrontendFlags::LOAD_BALANCER)
         && service.flags.contains(ServiceFlags::SOURCE_RANGES)
+        && (client.is_outside() || !service.flags.contains(ServiceFlags::SOURCE_RANGES_OUTSIDE))
     {
         let Some(source) = client.address() else { return Err(Verdict::Pass(Reason::SourceUnknown)) };
         if !tables.in_source_ranges(frontend.service, &source) {

@@ -35,7 +35,7 @@ pub(super) fn forwarded<M: MapReader + Tables>(
     let mut reason = policy(question, route, flags);
     reason.push_str(&set(maps, route, flags));
     reason.push('.');
-    if has_source_ranges(maps, route.frontend) {
+    if has_source_ranges(maps, route.frontend, question.origin) {
         reason.push_str(&allowed(maps, question, route.frontend.service)?);
     }
     reason.push_str(&affinity(seconds, question.origin, is_kept));

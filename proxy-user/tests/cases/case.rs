@@ -59,6 +59,7 @@ struct RuleWords {
     nodeport_addresses: Option<String>,
     localhost_nodeports: Option<bool>,
     external_ips: Option<bool>,
+    source_ranges_in_cluster: Option<bool>,
 }
 
 /// One change and what comes of it.
@@ -186,6 +187,9 @@ impl Case {
             node_ports: node_ports.unwrap_or(rules.node_ports),
             localhost_node_ports: words.localhost_nodeports.unwrap_or(rules.localhost_node_ports),
             external_ips: words.external_ips.unwrap_or(rules.external_ips),
+            source_ranges_in_cluster: words
+                .source_ranges_in_cluster
+                .unwrap_or(rules.source_ranges_in_cluster),
         })
     }
 }
