@@ -3,7 +3,7 @@
 //! ```yaml
 //! rule: What holds, in words.
 //! node: node-a                    # this node; the default
-//! rules: {nodeport-addresses: primary, localhost-nodeports: true, external-ips: true} # `shunt run`'s options
+//! rules: {nodeport-addresses: all} # options of `shunt run`; their defaults go without saying
 //! steps:                          # one after another; each is one change, programmed as a whole
 //!   - when: what has changed, in words
 //!     restart: true               # the agent ends, and another one takes over what is in the maps
@@ -22,6 +22,8 @@
 //!         - {dial: 10.96.0.10:80/TCP, from: pod, verdict: forward, endpoints: [10.244.0.11:8080]}
 //!     dials:                      # connections that are really made, in this order
 //!       - {to: 10.96.0.10:80/TCP, from: pod, affinity: new}
+//!     flows:                      # TCP connections that are made, and go on until the case ends, in the kernel
+//!       - {to: 10.96.0.10:80/TCP, from: pod}
 //! ```
 //!
 //! After the last step every object is deleted, and the maps must be empty.
@@ -87,6 +89,9 @@ pub struct Step {
     /// Connections that are made once all of `expect` holds.
     #[serde(default)]
     pub dials: Vec<Dial>,
+    /// TCP connections that are made then and go on whatever happens, in the kernel.
+    #[serde(default)]
+    pub flows: Vec<Flow>,
 }
 
 #[derive(Deserialize, Default, Debug)]
@@ -155,6 +160,14 @@ pub struct Dial {
     pub affinity: Affinity,
     /// The endpoints one of which it reaches.
     pub lands_on: Option<Vec<SocketAddr>>,
+}
+
+/// A TCP connection that is made and goes on.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    pub to: Dialled,
+    pub from: From,
 }
 
 /// What session affinity has to do with the choice of an endpoint.

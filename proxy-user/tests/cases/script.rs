@@ -2,7 +2,7 @@
 
 use super::{
     agent::Agent,
-    case::{Case, Dial, Explain, Step},
+    case::{Case, Dial, Explain, Flow, Step},
     expectation,
     manifests::{Manifests, Understood},
     plan,
@@ -30,6 +30,12 @@ pub trait Place {
 
     /// Makes a connection. False if this and what follows cannot be played here.
     fn dial(&mut self, dial: &Dial) -> Result<bool, String>;
+
+    /// Makes a connection and keeps it, where connections are made of more than decisions.
+    fn begin(&mut self, flow: &Flow) -> Result<(), String>;
+
+    /// Finds that every connection that is kept goes on.
+    fn flows_go_on(&mut self) -> Result<(), String>;
 }
 
 /// Plays a case from its first step to the deletion of everything.
@@ -46,6 +52,7 @@ pub fn play(case: &Case, place: &mut impl Place) -> Result<(), String> {
         place.agent().apply(Event::LocalAddresses(Vec::new()));
         place.agent().sync()?;
         place.agent().settle()?;
+        place.flows_go_on()?;
         if place.agent().copy()?.is_empty() { Ok(()) } else { Err("the maps are not empty".to_owned()) }
     });
     end.map_err(|failure| format!("after every object was deleted: {failure}"))
@@ -92,7 +99,8 @@ fn play_step(
         let about = |failure| format!("dial {number}, {} from {}: {failure}", dial.to, dial.from);
         *dialling = *dialling && place.dial(dial).map_err(about)?;
     }
-    Ok(())
+    place.flows_go_on()?;
+    step.flows.iter().try_for_each(|flow| place.begin(flow))
 }
 
 /// Writes of every kind.

@@ -3,17 +3,19 @@
 //! address, so it shows where a connection really went.
 
 mod dataplane;
+mod flows;
 mod sockets;
 mod stage;
 
 use super::{
     agent::Agent as _,
-    case::{Case, Dial, Explain, Socket, Step, Verdict},
+    case::{Case, Dial, Explain, Flow, Socket, Step, Verdict},
     dials::check,
     script::{Place, play},
     text::{Dialled, From},
 };
 use dataplane::InKernel;
+use flows::Flows;
 use proxy_common::abi::Counter;
 use shunt::{
     explain::{Answer, Origin, explain},
@@ -55,7 +57,8 @@ pub fn run(case: &Case) -> Result<(), String> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stage = Stage::new()?;
     let agent = InKernel::open(case, &stage)?;
-    let mut machine = Machine { agent, stage, silent: Vec::new(), last: BTreeMap::new() };
+    let mut machine =
+        Machine { agent, stage, silent: Vec::new(), flows: Flows::default(), last: BTreeMap::new() };
     play(case, &mut machine)?;
     for counter in [Counter::Inconsistent, Counter::ReverseFull] {
         if machine.agent.counter(counter)? > 0 {
@@ -71,6 +74,7 @@ struct Machine<'a> {
     stage: Stage,
     /// Endpoints where nobody listens.
     silent: Vec<SocketAddr>,
+    flows: Flows,
     /// Where a client's last connection through a service port went.
     last: BTreeMap<(From, Option<String>, Protocol, Family), SocketAddr>,
 }
@@ -100,7 +104,10 @@ impl<'a> Place for Machine<'a> {
         }
         let asked = step.expect.explain.iter().map(|asked| (asked.dial, asked.from, Purpose::Ask));
         let dialled = step.dials.iter().map(|dial| (dial.to, dial.from, Purpose::Dial));
-        for (to, from, purpose) in asked.chain(dialled).filter(|(to, from, _)| is_playable(*to, *from)) {
+        let flows = step.flows.iter().map(|flow| (flow.to, flow.from, Purpose::Dial));
+        for (to, from, purpose) in
+            asked.chain(dialled).chain(flows).filter(|(to, from, _)| is_playable(*to, *from))
+        {
             self.stage.add_client(from, purpose)?;
             self.stage.serve(to, Some((from, purpose)))?;
         }
@@ -145,6 +152,14 @@ impl<'a> Place for Machine<'a> {
         let family = Family::of(&dial.to.address.ip());
         let last = self.last.insert((dial.from, service, dial.to.protocol, family), reached);
         check(dial, [after[0] - before[0], after[1] - before[1]], reached, last).map(|()| true)
+    }
+
+    fn begin(&mut self, flow: &Flow) -> Result<(), String> {
+        self.flows.begin(&self.stage.client(flow.from, Purpose::Dial)?, flow)
+    }
+
+    fn flows_go_on(&mut self) -> Result<(), String> {
+        self.flows.go_on()
     }
 }
 

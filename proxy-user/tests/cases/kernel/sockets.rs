@@ -9,7 +9,7 @@ use shunt::{
 use std::{io, net::SocketAddr, sync::OnceLock, time::Duration};
 
 /// Whoever is asked answers at once.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {

@@ -133,7 +133,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Has somebody listen at an address, who answers with it. A loopback address is one of the client that
+    /// Has somebody listen at an address, who answers with it, and over TCP then repeats what it hears. A loopback address is one of the client that
     /// dials it.
     pub fn serve(&mut self, at: Dialled, client: Option<Client>) -> Result<(), String> {
         let address = SocketAddr::new(at.address.ip().to_canonical(), at.address.port());
@@ -157,7 +157,7 @@ impl Stage {
         let name = address.to_string();
         Ok(match protocol {
             Protocol::Udp => Server::Udp(UdpServer::start(namespace, &name, address)?),
-            _ => Server::Tcp(TcpServer::start(namespace, &name, address)?),
+            _ => Server::Tcp(TcpServer::start_echo(namespace, &name, address)?),
         })
     }
 }
