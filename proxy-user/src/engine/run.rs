@@ -50,7 +50,7 @@ pub struct Engine<W> {
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
     kept: Vec<ServiceId>,
-    /// Frontends were deleted since those services were last tried.
+    /// Frontends or prefixes were deleted since those services were last tried.
     made_room: bool,
     pub(super) plan: Plan,
     usable: Vec<UsableEndpoint>,
@@ -232,8 +232,9 @@ impl<W: Writer> Engine<W> {
             }
             self.table.settle(&mut self.plan);
             let before = report.deletes;
+            let removes_prefixes = !self.plan.prefix_deletes.is_empty();
             let outcome = execute(&mut self.plan, &mut self.table, &mut self.writer, report);
-            self.made_room |= report.deletes > before;
+            self.made_room |= report.deletes > before || removes_prefixes;
             outcome?;
             if self.cluster.pending() == 0 {
                 return Ok(());
