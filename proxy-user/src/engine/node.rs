@@ -27,15 +27,13 @@ impl<W: Writer> Engine<W> {
         let frontends: Vec<Frontend> = addresses.into_iter().map(node_address).collect();
         let networks = networks(&self.cluster);
         let placed = self.table.set_node_addresses(&frontends);
-        // A list that is not complete yet says nothing about what a former agent left.
-        if self.held && networks.is_empty() {
-            return placed;
-        }
         let mut flags = NodeFlags::default();
         for address in loopback {
             flags |= if address.is_ipv4() { NodeFlags::LOCALHOST_V4 } else { NodeFlags::LOCALHOST_V6 };
         }
-        if networks.iter().any(|(_, network)| *network == Network::Services) {
+        // A list that is not complete yet says nothing about the ServiceCIDRs that a former agent left.
+        let former = self.held && self.table.node_flags().contains(NodeFlags::SERVICE_CIDRS);
+        if former || networks.iter().any(|(_, network)| *network == Network::Services) {
             flags |= NodeFlags::SERVICE_CIDRS;
         }
         self.table.set_node_flags(flags, &mut self.plan);

@@ -118,7 +118,9 @@ impl<W: Writer> Engine<W> {
     /// that it should: of what a former agent left, service ports that nobody has named stay, and one
     /// that has no endpoint now keeps those it had. Without effect once a complete list was programmed.
     pub fn hold(&mut self, held: bool) {
-        self.held = held && !self.synced;
+        let before = std::mem::replace(&mut self.held, held && !self.synced);
+        // What is said of the node leans on whether the list is complete.
+        self.node_changed |= before && !self.held;
         if !self.held {
             std::mem::take(&mut self.deferred).into_iter().for_each(|id| self.cluster.mark_dirty(id));
         }

@@ -64,6 +64,12 @@ impl Table {
         outcome
     }
 
+    /// The facts about the node, as they are planned.
+    #[must_use]
+    pub const fn node_flags(&self) -> NodeFlags {
+        self.node_entry.flags
+    }
+
     /// Plans the facts about the node.
     pub fn set_node_flags(&mut self, flags: NodeFlags, plan: &mut Plan) {
         let entry = NodeEntry { flags, ..NodeEntry::default() };
