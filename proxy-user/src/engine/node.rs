@@ -7,6 +7,7 @@ use crate::{
     table::{Frontend, Full, node_text, prefix_of},
     writer::{FrontendKey, Writer},
 };
+use ahash::AHashSet;
 use ipnet::IpNet;
 use proxy_common::abi::{FrontendFlags, Network, NetworkKey, NodeFlags, Scope};
 use std::net::IpAddr;
@@ -49,14 +50,9 @@ fn networks(cluster: &Cluster) -> Vec<(NetworkKey, Network)> {
     let own = cluster.node().into_iter().flat_map(|node| node.addresses.iter().copied());
     let own = own.chain(cluster.local_addresses().into_iter().flatten().copied());
     let own = own.map(|address| (IpNet::from(address), Network::Node));
-    let mut networks: Vec<(NetworkKey, Network)> = Vec::new();
-    for (net, network) in services.chain(pods).chain(own) {
-        let key = key(net);
-        if !networks.iter().any(|(known, _)| *known == key) {
-            networks.push((key, network));
-        }
-    }
-    networks
+    let mut known = AHashSet::new();
+    let all = services.chain(pods).chain(own).map(|(net, network)| (key(net), network));
+    all.filter(|(key, _)| known.insert(*key)).collect()
 }
 
 fn key(net: IpNet) -> NetworkKey {
