@@ -156,7 +156,8 @@ fn endpoints(world: &World, (service, port, protocol, family): &Owner) -> BTreeM
         };
         for endpoint in &slice.endpoints {
             let conditions = endpoint.conditions;
-            if !conditions.ready && !(conditions.serving && conditions.terminating) {
+            let usable = conditions.ready || (conditions.serving && conditions.terminating);
+            if !usable {
                 continue;
             }
             let rank = |endpoint: &Endpoint| (is_local(endpoint), endpoint.conditions.ready);
