@@ -45,7 +45,7 @@ fn main() {
             BatchSize::PerIteration,
         );
     });
-    let (mut known, mut members) = (shunt::cluster::Cluster::new(NODE), Vec::new());
+    let (mut known, mut usable, mut members) = (shunt::cluster::Cluster::new(NODE), Vec::new(), Vec::new());
     cluster.events().for_each(|event| known.apply(event));
     let service = known.next_dirty().and_then(|id| known.service(id));
     let Some((service, object)) = service.and_then(|s| Some((s, s.service.as_ref()?))) else {
@@ -53,7 +53,8 @@ fn main() {
     };
     group.bench_function("selection alone", |bencher| {
         bencher.iter(|| {
-            select_endpoints(&object.ports[0], Family::V4, known.slices(service), &mut members);
+            let (port, slices, hints) = (&object.ports[0], known.slices(service), known.hints());
+            select_endpoints(port, Family::V4, slices, hints, &mut usable, &mut members);
             assert_eq!(members.len() as u32, ENDPOINTS);
         });
     });
