@@ -15,6 +15,11 @@ impl Client for SocketClient<'_> {
         if self.0.netns_cookie() == globals::node_netns() { Origin::Node } else { Origin::Pod }
     }
 
+    #[inline(always)]
+    fn is_outside(&self) -> bool {
+        false
+    }
+
     /// The kernel chooses the source address after the hook.
     #[inline(always)]
     fn address(&self) -> Option<Address> {

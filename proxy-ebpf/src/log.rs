@@ -3,8 +3,8 @@
 //! 4 for every decision), and needs a kernel with ring buffers (Linux 5.8).
 //!
 //! The committed object has none of it, measured on Linux 6.18 at level 0, where the verifier drops
-//! the branches that log: connect4 still grows from 250 to 322 instructions and sendmsg4 from 410 to
-//! 500, because what a line would print is kept alive across the decision. And aya-log defines its
+//! the branches that log: connect4 still grows from 623 to 667 instructions and sendmsg4 from 785 to
+//! 1,107, because what a line would print is kept alive across the decision. And aya-log defines its
 //! ring buffer the old way, which libbpf, so bpftool too, refuses. What production sees is COUNTERS.
 
 use proxy_common::datapath::{Decision, Dial};

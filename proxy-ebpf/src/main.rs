@@ -49,7 +49,11 @@ fn connect6(ctx: SockAddrContext) -> i32 {
 fn sendmsg4(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v4(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()))
+    finish(
+        &call,
+        &dial,
+        datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()),
+    )
 }
 
 /// sendmsg() with an IPv6 address on a UDP socket, connected or not.
@@ -57,7 +61,11 @@ fn sendmsg4(ctx: SockAddrContext) -> i32 {
 fn sendmsg6(ctx: SockAddrContext) -> i32 {
     let call = SocketCall::v6(&ctx);
     let dial = call.dial();
-    finish(&call, &dial, datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()))
+    finish(
+        &call,
+        &dial,
+        datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()),
+    )
 }
 
 /// recvmsg() of an IPv4 UDP socket: the sender it is shown.

@@ -13,9 +13,8 @@ use aya_ebpf::{
 use core::ptr;
 use proxy_common::{
     abi::{
-        Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4,
-        FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, ServiceFlags,
-        SocketKey, SourceRangeKey,
+        Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
+        FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey, SourceRangeKey,
     },
     datapath::{Full, Tables},
 };
@@ -33,10 +32,12 @@ fn load<T: Copy>(pointer: *const T) -> T {
     unsafe { ptr::read_volatile(pointer) }
 }
 
-/// The entry of a service port.
-#[inline(always)]
-fn service(index: u32) -> Option<*const ServiceEntry> {
-    SERVICES.get_ptr(index)
+/// [`load`] of one field of an entry.
+macro_rules! load_field {
+    ($entry:ident.$field:ident) => {{
+        // SAFETY: the caller's pointer is that of a whole entry, which a map look-up gave out.
+        load(unsafe { &raw const (*$entry).$field })
+    }};
 }
 
 impl Tables for KernelTables {
@@ -51,31 +52,15 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn service_flags(&self, service_index: u32) -> Option<ServiceFlags> {
-        let entry = service(service_index)?;
-        // SAFETY: `entry` points to a whole ServiceEntry of the map.
-        Some(load(unsafe { &raw const (*entry).flags }))
-    }
-
-    #[inline(always)]
-    fn affinity_seconds(&self, service_index: u32) -> u32 {
-        let Some(entry) = service(service_index) else { return 0 };
-        // SAFETY: `entry` points to a whole ServiceEntry of the map.
-        load(unsafe { &raw const (*entry).affinity_seconds })
-    }
-
-    #[inline(always)]
-    fn cluster_set(&self, service_index: u32) -> Option<EndpointSet> {
-        let entry = service(service_index)?;
-        // SAFETY: `entry` points to a whole ServiceEntry of the map.
-        Some(load(unsafe { &raw const (*entry).cluster }))
-    }
-
-    #[inline(always)]
-    fn local_set(&self, service_index: u32) -> Option<EndpointSet> {
-        let entry = service(service_index)?;
-        // SAFETY: `entry` points to a whole ServiceEntry of the map.
-        Some(load(unsafe { &raw const (*entry).local }))
+    fn service_entry(&self, service: u32) -> Option<ServiceEntry> {
+        let entry = SERVICES.get_ptr(service)?;
+        Some(ServiceEntry {
+            cluster: load_field!(entry.cluster),
+            local: load_field!(entry.local),
+            affinity_seconds: load_field!(entry.affinity_seconds),
+            flags: load_field!(entry.flags),
+            ..ServiceEntry::default()
+        })
     }
 
     #[inline(always)]

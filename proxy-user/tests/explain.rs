@@ -95,7 +95,15 @@ const QUESTIONS: &[(&str, &[(&str, &str)])] = &[
             ("[2001:db8:113::20]:443", "external:2001:db8:9::9"),
         ],
     ),
-    ("Nothing is ready", &[("10.96.0.40:80", "pod"), ("10.96.0.70:80", "pod"), ("192.0.2.1:30070", "node")]),
+    (
+        "Nothing is ready",
+        &[
+            ("10.96.0.40:80", "pod"),
+            ("10.96.0.35:80", "pod"),
+            ("10.96.0.70:80", "pod"),
+            ("192.0.2.1:30070", "node"),
+        ],
+    ),
     ("Topology", &[("10.96.0.50:80", "pod"), ("10.96.0.55:80", "pod")]),
     ("Session affinity", &[("10.96.0.60:80", "external:198.51.100.7"), ("10.96.0.60:80", "pod")]),
     (
@@ -274,8 +282,12 @@ fn a_source_address_that_is_somebody_elses_is_doubted() {
 
 #[test]
 fn the_operators_rules_show() {
-    let rules =
-        Rules { node_ports: NodePortAddresses::All, localhost_node_ports: false, external_ips: false };
+    let rules = Rules {
+        node_ports: NodePortAddresses::All,
+        localhost_node_ports: false,
+        external_ips: false,
+        ..Rules::default()
+    };
     let maps = cluster(rules);
     let second = ask(&maps, "192.0.2.101:30080", "pod");
     assert_eq!((second.verdict, second.service.as_deref()), (Verdict::Forward, Some("default/web:http")));

@@ -7,9 +7,8 @@ mod support;
 use proptest::prelude::*;
 use proxy_common::{
     abi::{
-        Address, AffinityClient, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet,
-        FrontendKey4, FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceFlags, SocketKey,
-        SocketPeer,
+        Address, AffinityClient, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4,
+        FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey, SocketPeer,
     },
     datapath::{Client, Decision, Dial, Full, Origin, Tables, connect, send},
 };
@@ -59,14 +58,8 @@ impl Tables for StraddlingReader<'_> {
     fn frontend6(&self, key: &FrontendKey6) -> Option<FrontendValue> {
         self.read().frontend6(key)
     }
-    fn service_flags(&self, service: u32) -> Option<ServiceFlags> {
-        self.read().service_flags(service)
-    }
-    fn cluster_set(&self, service: u32) -> Option<EndpointSet> {
-        self.read().cluster_set(service)
-    }
-    fn local_set(&self, service: u32) -> Option<EndpointSet> {
-        self.read().local_set(service)
+    fn service_entry(&self, service: u32) -> Option<ServiceEntry> {
+        self.read().service_entry(service)
     }
     fn slot(&self, index: u32) -> Option<BackendRef> {
         Tables::slot(self.read(), index)
@@ -87,9 +80,6 @@ impl Tables for StraddlingReader<'_> {
         Ok(())
     }
     fn forget_reverse(&self, _: &SocketKey) {}
-    fn affinity_seconds(&self, service: u32) -> u32 {
-        self.read().affinity_seconds(service)
-    }
     fn affinity(&self, _: &AffinityKey) -> Option<AffinityEntry> {
         None
     }

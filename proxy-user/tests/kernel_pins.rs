@@ -5,12 +5,14 @@
 mod kernel_lab;
 
 use kernel_lab::{Lab, isolate};
+use proxy_common::abi::ABI_VERSION;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities};
 use shunt::kernel::sys::{Access, MapFd};
 use shunt::kernel::{Attached, Kernel, KernelError, MapShape, Options, PROGRAMS, remove};
 use shunt::lab::Process;
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -133,7 +135,6 @@ fn removing_leaves_nothing_but_what_is_not_ours() {
     assert!(!lab.pin_path().exists());
     remove(&lab.pin_path()).expect("a second time");
     for (program, attach_type) in PROGRAMS {
-        use std::os::fd::AsFd;
         // The kernel lets go of an unpinned link from a work queue.
         let running = || shunt::kernel::sys::effective_programs(cgroup.as_fd(), attach_type).unwrap();
         let end = Instant::now() + Duration::from_secs(5);
@@ -144,6 +145,42 @@ fn removing_leaves_nothing_but_what_is_not_ours() {
     }
     let error = Kernel::read_only(&lab.pin_path()).map(drop).unwrap_err();
     assert!(matches!(error, KernelError::NotPinned { .. }), "{error}");
+}
+
+#[test]
+fn what_another_version_left_serves_until_it_is_told_to_go() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = lab.open();
+    kernel.attach().unwrap();
+    drop(kernel);
+    let cgroup = shunt::kernel::Cgroup::open(lab.cgroup()).unwrap();
+    let running = |attach_type| shunt::kernel::sys::effective_programs(cgroup.as_fd(), attach_type).unwrap();
+    let left = PROGRAMS.map(|(_, attach_type)| running(attach_type));
+    let former = lab.pin_path().join("v1");
+    let current = lab.pin_path().join(format!("v{ABI_VERSION}"));
+    fs::rename(&current, &former).unwrap();
+    // Killed between attaching and renaming.
+    fs::rename(former.join("links/recvmsg6"), former.join("links/recvmsg6_new")).unwrap();
+    let foreign = lab.pin_path().join("cilium");
+    fs::create_dir(&foreign).unwrap();
+
+    let mut kernel = lab.open();
+    assert_eq!(kernel.attach().unwrap(), Attached { created: PROGRAMS.len(), ..Attached::default() });
+    let (_maps, programs) = kernel.split();
+    for ((program, attach_type), left) in PROGRAMS.into_iter().zip(&left) {
+        assert!(running(attach_type).len() == 2 && running(attach_type).contains(&left[0]), "{program}");
+    }
+    programs.remove_other_versions().unwrap();
+    assert!(!former.exists() && current.exists() && foreign.exists());
+    for (program, attach_type) in PROGRAMS {
+        // The kernel lets go of an unpinned link from a work queue.
+        wait_until(|| running(attach_type).len() == 1);
+        let attached = programs.attached().unwrap();
+        let own = attached.iter().find(|attachment| attachment.program == program).unwrap();
+        assert_eq!(running(attach_type), [own.program_id], "{program}");
+    }
+    programs.remove_other_versions().expect("a second time");
+    fs::remove_dir(foreign).unwrap();
 }
 
 #[test]

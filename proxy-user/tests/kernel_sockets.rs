@@ -5,11 +5,14 @@
 mod kernel_lab;
 
 use kernel_lab::{Lab, backend, frontend, slot};
-use proxy_common::abi::{Counter, EndpointSet, FrontendFlags, FrontendValue, TCP, UDP};
+use proxy_common::abi::{
+    Counter, EndpointSet, FrontendFlags, FrontendValue, MAPPED_BITS, Network, NetworkKey, NodeEntry,
+    NodeFlags, ServiceFlags, TCP, UDP,
+};
 use shunt::kernel::Kernel;
-use shunt::writer::{Store, Writer};
+use shunt::writer::{PrefixKey, Store, Writer};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -112,6 +115,51 @@ fn datagrams_are_answered_by_the_frontend() {
     let count = |counter: Counter| counters[counter as usize];
     assert_eq!((count(Counter::SendNewFlow), count(Counter::SendKnownFlow)), (2, 2));
     assert_eq!(count(Counter::ReplyRestored), 4);
+}
+
+#[test]
+fn what_is_dropped_fails_at_once_as_if_nobody_had_answered() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = lab.open();
+    kernel.attach().unwrap();
+    // A policy that allows endpoints of this node only, and others have some.
+    let flags = ServiceFlags::INTERNAL_LOCAL.union(ServiceFlags::ANY_USABLE);
+    let address: SocketAddr = "10.96.0.1:80".parse().unwrap();
+    for (service, protocol) in [(1, TCP), (2, UDP)] {
+        program(&mut kernel, service, address, protocol, &["127.0.0.1:9".parse().unwrap()]);
+        let (affinity_seconds, name, health_check_node_port) = (0, 0, 0);
+        let maps = kernel.maps_mut();
+        maps.store(&Store::Policy { service, affinity_seconds, flags, name, health_check_node_port });
+    }
+    // An address in a ServiceCIDR that no Service has.
+    let unallocated: SocketAddr = "10.96.0.200:80".parse().unwrap();
+    let cidr = NetworkKey { prefix_len: MAPPED_BITS + 16, address: IpAddr::from([10, 96, 0, 0]).into() };
+    kernel.maps_mut().put_prefixes(&[(PrefixKey::Network(cidr), Network::Services as u32)]).unwrap();
+    let entry = NodeEntry { flags: NodeFlags::SERVICE_CIDRS, reserved: 0 };
+    kernel.maps_mut().store(&Store::Node { entry });
+    // Before Linux 6.1 a program cannot choose the error.
+    let timed_out = if kernel.features().set_retval { libc::ETIMEDOUT } else { libc::EPERM };
+    let errors = lab.on_island(|| {
+        [address, unallocated].map(|address| {
+            // Without a program there is no route: ENETUNREACH.
+            let tcp = TcpStream::connect(address).unwrap_err();
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let connected = socket.connect(address).unwrap_err();
+            let sent = socket.send_to(b"query", address).unwrap_err();
+            [tcp, connected, sent].map(|error| error.raw_os_error())
+        })
+    });
+    assert_eq!(errors, [[timed_out, libc::EPERM, libc::EPERM].map(Some); 2]);
+    let counters = kernel.maps().counters().unwrap();
+    for (counter, wanted) in [
+        (Counter::ConnectNoLocalEndpoint, 2),
+        (Counter::SendNoLocalEndpoint, 1),
+        (Counter::ConnectUnallocated, 2),
+        (Counter::SendUnallocated, 1),
+        (Counter::Inconsistent, 0),
+    ] {
+        assert_eq!(counters[counter as usize], wanted, "{}", counter.name());
+    }
 }
 
 #[test]

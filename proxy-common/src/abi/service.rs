@@ -76,6 +76,8 @@ flags! {
     /// `loadBalancerSourceRanges` of this family: SOURCE_RANGES says who may use the load-balancer
     /// addresses.
     SOURCE_RANGES = 1 << 3;
+    /// Those source ranges bind clients outside of the cluster only: an operator's choice, not kube-proxy's rule.
+    SOURCE_RANGES_OUTSIDE = 1 << 8;
     /// No endpoint is ready: the cluster set holds those that still serve while they terminate. No program
     /// reads this flag and those below; they say why a set is as it is.
     CLUSTER_TERMINATING = 1 << 4;

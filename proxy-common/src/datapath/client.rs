@@ -17,6 +17,11 @@ pub enum Origin {
 pub trait Client {
     /// Where the connection begins.
     fn origin(&self) -> Origin;
+    /// Whether it begins elsewhere. A socket's client knows that it does not, and need not ask where.
+    #[inline(always)]
+    fn is_outside(&self) -> bool {
+        self.origin() as u8 == Origin::Outside as u8
+    }
     /// The source address; `None` in a socket hook, where the kernel has not chosen one yet.
     fn address(&self) -> Option<Address>;
     /// Whose session affinity it is.

@@ -14,6 +14,6 @@ mod tables;
 pub use client::{Client, Origin, PacketClient};
 pub use lookup::{Lookup, find_frontend};
 pub use pick::pick_backend;
-pub use route::{Reason, Route, Verdict, admit, applicable_set, route};
+pub use route::{Admitted, Reason, Route, Verdict, admit, applicable_set, route};
 pub use socket::{Decision, Dial, connect, release, restore_peer_name, restore_sender, send, send_connected};
 pub use tables::{Full, Tables};

@@ -9,44 +9,28 @@ use crate::abi::{
 const SECOND: u64 = 1_000_000_000;
 
 /// Picks a backend for a new flow; `None` where an index leads outside of a map, which is a bug.
+///
+/// With session affinity it is that of the client's last flow, if that began less than the timeout ago and the
+/// backend is in the set in use; and each new flow starts the timeout again. Two first flows of one client at
+/// the same moment may pick two backends; the later one is kept.
 #[inline(always)]
 pub fn pick_backend<T: Tables, C: Client>(
     tables: &T,
     client: &C,
     route: &Route,
 ) -> Option<(BackendRef, BackendEntry)> {
-    match tables.affinity_seconds(route.frontend.service) {
-        0 => pick_any(tables, route),
-        seconds => pick_by_affinity(tables, client, route, seconds),
+    let seconds = route.service.affinity_seconds;
+    if seconds == 0 {
+        return pick_any(tables, route);
     }
-}
-
-/// Uniformly at random.
-#[inline(always)]
-fn pick_any<T: Tables>(tables: &T, route: &Route) -> Option<(BackendRef, BackendEntry)> {
-    // The high word of a 32x32-bit product is uniform over 0..count without a division.
-    let chosen = ((u64::from(tables.random()) * u64::from(route.set.count())) >> 32) as u32;
-    let slot = tables.slot(route.set.base().wrapping_add(chosen))?;
-    let backend = tables.backend(slot.index())?;
-    Some((slot, backend))
-}
-
-/// The backend of the client's last flow, if that began less than the timeout ago and the backend is in
-/// the set in use; else any. Each new flow starts the timeout again.
-///
-/// Two first flows of one client at the same moment may pick two backends; the later one is kept.
-#[inline(always)]
-fn pick_by_affinity<T: Tables, C: Client>(
-    tables: &T,
-    client: &C,
-    route: &Route,
-    seconds: u32,
-) -> Option<(BackendRef, BackendEntry)> {
     let key = AffinityKey { client: client.affinity(), service: route.frontend.service };
     let now = tables.now();
     let kept = match tables.affinity(&key) {
         Some(entry) if now.saturating_sub(entry.last_flow) <= u64::from(seconds) * SECOND => {
-            live(tables, entry.backend, route.frontend, route.member).map(|backend| (entry.backend, backend))
+            live(tables, entry.backend, route.frontend, route.member).map(
+                #[inline(always)]
+                |backend| (entry.backend, backend),
+            )
         }
         _ => None,
     };
@@ -58,6 +42,16 @@ fn pick_by_affinity<T: Tables, C: Client>(
     let _ = tables.remember_affinity(&key, &AffinityEntry { backend: picked.0, last_flow: now });
     tables.count(counter);
     Some(picked)
+}
+
+/// Uniformly at random.
+#[inline(always)]
+fn pick_any<T: Tables>(tables: &T, route: &Route) -> Option<(BackendRef, BackendEntry)> {
+    // The high word of a 32x32-bit product is uniform over 0..count without a division.
+    let chosen = ((u64::from(tables.random()) * u64::from(route.set.count())) >> 32) as u32;
+    let slot = tables.slot(route.set.base().wrapping_add(chosen))?;
+    let backend = tables.backend(slot.index())?;
+    Some((slot, backend))
 }
 
 /// The backend of a memory, unless its index was freed since or it lacks one of `flags`. An index is given

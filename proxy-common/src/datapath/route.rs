@@ -11,8 +11,10 @@
 //! ```
 //! (iTP and eTP: `internalTrafficPolicy` and `externalTrafficPolicy`; neither touches the other's kinds.)
 
-use super::{Client, Lookup, Origin, Tables, find_frontend};
-use crate::abi::{BackendFlags, EndpointSet, FrontendFlags, FrontendValue, ServiceFlags, SocketPeer};
+use super::{Client, Lookup, Tables, find_frontend};
+use crate::abi::{
+    BackendFlags, EndpointSet, FrontendFlags, FrontendValue, ServiceEntry, ServiceFlags, SocketPeer,
+};
 
 /// Why a new connection does not go to an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,11 +51,22 @@ pub enum Verdict {
     Forward(Route),
 }
 
+/// A frontend that a client dials and may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admitted {
+    /// The frontend.
+    pub frontend: FrontendValue,
+    /// The service port that it leads to, as it was at one moment.
+    pub service: ServiceEntry,
+}
+
 /// The endpoints that a connection may reach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
     /// The frontend that was dialled.
     pub frontend: FrontendValue,
+    /// The service port that it leads to, as it was at one moment.
+    pub service: ServiceEntry,
     /// The set in use; not empty.
     pub set: EndpointSet,
     /// What the flags of a backend contain while it is in that set.
@@ -63,11 +76,11 @@ pub struct Route {
 /// Decides what this node does with a new connection.
 #[inline(always)]
 pub fn route<T: Tables, C: Client>(tables: &T, client: &C, peer: &SocketPeer, protocol: u8) -> Verdict {
-    let frontend = match admit(tables, client, peer, protocol) {
-        Ok(frontend) => frontend,
+    let admitted = match admit(tables, client, peer, protocol) {
+        Ok(admitted) => admitted,
         Err(verdict) => return verdict,
     };
-    match applicable_set(tables, client, frontend) {
+    match applicable_set(client, &admitted) {
         Ok(route) => Verdict::Forward(route),
         Err(verdict) => verdict,
     }
@@ -75,60 +88,57 @@ pub fn route<T: Tables, C: Client>(tables: &T, client: &C, peer: &SocketPeer, pr
 
 /// The frontend that a client dials and may use, or what becomes of a call that has none.
 ///
-/// Source ranges come before every policy: a pod outside of them is kept away too.
+/// Source ranges come before every policy: a pod outside of them is kept away too, unless the operator has
+/// them bind clients outside of the cluster only.
 #[inline(always)]
 pub fn admit<T: Tables, C: Client>(
     tables: &T,
     client: &C,
     peer: &SocketPeer,
     protocol: u8,
-) -> Result<FrontendValue, Verdict> {
+) -> Result<Admitted, Verdict> {
     let frontend = match find_frontend(tables, client, peer, protocol) {
         Lookup::Frontend(frontend) => frontend,
         Lookup::NotAService => return Err(Verdict::Pass(Reason::NotAService)),
         Lookup::UnknownPort => return Err(Verdict::Reject(Reason::UnknownPort)),
         Lookup::Unallocated => return Err(Verdict::Drop(Reason::Unallocated)),
     };
-    if frontend.kind().contains(FrontendFlags::LOAD_BALANCER) {
-        let flags = tables.service_flags(frontend.service).unwrap_or_default();
-        if flags.contains(ServiceFlags::SOURCE_RANGES) {
-            let Some(source) = client.address() else { return Err(Verdict::Pass(Reason::SourceUnknown)) };
-            if !tables.in_source_ranges(frontend.service, &source) {
-                return Err(Verdict::Drop(Reason::SourceNotAllowed));
-            }
+    let Some(service) = tables.service_entry(frontend.service) else {
+        return Err(Verdict::Reject(Reason::Inconsistent));
+    };
+    if frontend.kind().contains(FrontendFlags::LOAD_BALANCER)
+        && service.flags.contains(ServiceFlags::SOURCE_RANGES)
+        && (client.is_outside() || !service.flags.contains(ServiceFlags::SOURCE_RANGES_OUTSIDE))
+    {
+        let Some(source) = client.address() else { return Err(Verdict::Pass(Reason::SourceUnknown)) };
+        if !tables.in_source_ranges(frontend.service, &source) {
+            return Err(Verdict::Drop(Reason::SourceNotAllowed));
         }
     }
-    Ok(frontend)
+    Ok(Admitted { frontend, service })
 }
 
 /// The set of endpoints that the traffic policies allow this client.
 #[inline(always)]
-pub fn applicable_set<T: Tables, C: Client>(
-    tables: &T,
-    client: &C,
-    frontend: FrontendValue,
-) -> Result<Route, Verdict> {
-    let service = frontend.service;
-    let Some(flags) = tables.service_flags(service) else {
-        return Err(Verdict::Reject(Reason::Inconsistent));
-    };
+pub fn applicable_set<C: Client>(client: &C, admitted: &Admitted) -> Result<Route, Verdict> {
+    let Admitted { frontend, service } = *admitted;
+    let flags = service.flags;
     let local = if frontend.kind().contains(FrontendFlags::CLUSTER_IP) {
         flags.contains(ServiceFlags::INTERNAL_LOCAL)
     } else {
         // Pods and the node would reach any endpoint by way of the load balancer and another node.
-        flags.contains(ServiceFlags::EXTERNAL_LOCAL) && client.origin() as u8 == Origin::Outside as u8
+        flags.contains(ServiceFlags::EXTERNAL_LOCAL) && client.is_outside()
     };
     let (set, member) = if local {
-        (tables.local_set(service), BackendFlags::IN_LOCAL)
+        (service.local, BackendFlags::IN_LOCAL)
     } else {
-        (tables.cluster_set(service), BackendFlags::IN_CLUSTER)
+        (service.cluster, BackendFlags::IN_CLUSTER)
     };
-    match set {
-        None => Err(Verdict::Reject(Reason::Inconsistent)),
-        Some(set) if set.count() > 0 => Ok(Route { frontend, set, member }),
-        Some(_) if local && flags.contains(ServiceFlags::ANY_USABLE) => {
-            Err(Verdict::Drop(Reason::NoLocalEndpoint))
-        }
-        Some(_) => Err(Verdict::Reject(Reason::NoEndpoint)),
+    if set.count() > 0 {
+        Ok(Route { frontend, service, set, member })
+    } else if local && flags.contains(ServiceFlags::ANY_USABLE) {
+        Err(Verdict::Drop(Reason::NoLocalEndpoint))
+    } else {
+        Err(Verdict::Reject(Reason::NoEndpoint))
     }
 }

@@ -1,8 +1,8 @@
 //! The socket path: a connection to a Service is pointed at its backend when it is made, and no
 //! packet is ever rewritten.
 
-use super::{Client, Reason, Tables, Verdict, admit, applicable_set, pick::live, pick_backend};
-use crate::abi::{BackendFlags, BackendRef, Counter, FrontendValue, ReverseEntry, SocketKey, SocketPeer};
+use super::{Admitted, Client, Reason, Tables, Verdict, admit, applicable_set, pick::live, pick_backend};
+use crate::abi::{BackendFlags, BackendRef, Counter, ReverseEntry, SocketKey, SocketPeer};
 
 /// A socket call that names a destination: connect(), or sendmsg() with an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,16 +53,13 @@ const SEND: Reasons = Reasons {
 /// connect(): points a connection to a frontend at a backend, once.
 #[inline(always)]
 pub fn connect<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decision {
-    let frontend = match admit(tables, client, &dial.peer, dial.protocol) {
-        Ok(frontend) => frontend,
-        Err(verdict) => return refuse(tables, verdict, &CONNECT),
-    };
-    match choose(tables, client, dial, frontend, &CONNECT) {
-        Ok((_, peer)) => {
-            tables.count(Counter::ConnectForwarded);
-            Decision::Rewrite(peer)
-        }
-        Err(decision) => decision,
+    let chosen = admit(tables, client, &dial.peer, dial.protocol).and_then(
+        #[inline(always)]
+        |admitted| choose(tables, client, &admitted),
+    );
+    match chosen {
+        Ok((slot, backend)) => forward(tables, dial, slot, backend, Counter::ConnectForwarded, false),
+        Err(verdict) => refuse(tables, verdict, &CONNECT),
     }
 }
 
@@ -70,36 +67,22 @@ pub fn connect<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Dec
 /// backend, later ones keep it for as long as it can serve, whatever policies and topology say since.
 #[inline(always)]
 pub fn send<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decision {
-    let frontend = match admit(tables, client, &dial.peer, dial.protocol) {
-        Ok(frontend) => frontend,
+    let flow = SocketKey { cookie: dial.cookie, peer: dial.peer };
+    let chosen = admit(tables, client, &dial.peer, dial.protocol).and_then(
+        #[inline(always)]
+        |admitted| keep_or_choose(tables, client, &flow, &admitted),
+    );
+    let (slot, backend, counter) = match chosen {
+        Ok(chosen) => chosen,
         Err(verdict) => return refuse(tables, verdict, &SEND),
     };
-    let flow = SocketKey { cookie: dial.cookie, peer: dial.peer };
-    let mut counter = Counter::SendNewFlow;
-    if let Some(remembered) = tables.udp_flow(&flow) {
-        counter = Counter::SendStaleFlow;
-        if let Some(backend) = live(tables, remembered, frontend, BackendFlags::LIVE) {
-            let peer = SocketPeer::new(backend.address, backend.port);
-            // The reverse entry may have been evicted since, or belong to another frontend by now.
-            let reverse = SocketKey { cookie: dial.cookie, peer };
-            let entry = ReverseEntry::new(dial.peer, dial.protocol, remembered);
-            if tables.reverse(&reverse) == Some(entry) || tables.remember_reverse(&reverse, &entry).is_ok() {
-                tables.count(Counter::SendKnownFlow);
-                return Decision::Rewrite(peer);
-            }
-            tables.count(Counter::ReverseFull);
-            return Decision::Refuse;
-        }
+    let known = counter as u32 == Counter::SendKnownFlow as u32;
+    let decision = forward(tables, dial, slot, backend, counter, known);
+    if !known && matches!(decision, Decision::Rewrite(_)) {
+        // Losing this memory costs stickiness, never correctness, so a full map is no error.
+        let _ = tables.remember_udp_flow(&flow, slot);
     }
-    match choose(tables, client, dial, frontend, &SEND) {
-        Ok((slot, peer)) => {
-            // Losing this memory costs stickiness, never correctness, so a full map is no error.
-            let _ = tables.remember_udp_flow(&flow, slot);
-            tables.count(counter);
-            Decision::Rewrite(peer)
-        }
-        Err(decision) => decision,
-    }
+    decision
 }
 
 /// [`send`] on a socket that may be connected: to `connected`, or to nothing (port zero).
@@ -166,41 +149,74 @@ fn refuse<T: Tables>(tables: &T, verdict: Verdict, reasons: &Reasons) -> Decisio
         Verdict::Pass(reason) => (Decision::Pass, reason),
         Verdict::Forward(_) => (Decision::Refuse, Reason::Inconsistent),
     };
-    match reason {
-        Reason::NotAService => {}
-        Reason::SourceUnknown => tables.count(Counter::SourceUnknown),
-        Reason::UnknownPort => tables.count(reasons.unknown_port),
-        Reason::NoEndpoint => tables.count(reasons.no_endpoint),
-        Reason::NoLocalEndpoint => tables.count(reasons.no_local_endpoint),
-        Reason::Unallocated => tables.count(reasons.unallocated),
+    tables.count(match reason {
+        Reason::NotAService => return decision,
+        Reason::SourceUnknown => Counter::SourceUnknown,
+        Reason::UnknownPort => reasons.unknown_port,
+        Reason::NoEndpoint => reasons.no_endpoint,
+        Reason::NoLocalEndpoint => reasons.no_local_endpoint,
+        Reason::Unallocated => reasons.unallocated,
         // A socket's source is unknown, so it is never found outside of the ranges.
-        Reason::SourceNotAllowed | Reason::Inconsistent => tables.count(Counter::Inconsistent),
-    }
+        Reason::SourceNotAllowed | Reason::Inconsistent => Counter::Inconsistent,
+    });
     decision
 }
 
-/// Picks a backend and writes the reverse entry *before* the caller rewrites the destination: a
-/// reply may arrive on another CPU before this program has ended.
+/// The backend that a new flow goes to.
 #[inline(always)]
 fn choose<T: Tables, C: Client>(
     tables: &T,
     client: &C,
-    dial: &Dial,
-    frontend: FrontendValue,
-    reasons: &Reasons,
-) -> Result<(BackendRef, SocketPeer), Decision> {
-    let route = match applicable_set(tables, client, frontend) {
-        Ok(route) => route,
-        Err(verdict) => return Err(refuse(tables, verdict, reasons)),
-    };
-    let Some((slot, backend)) = pick_backend(tables, client, &route) else {
-        return Err(refuse(tables, Verdict::Reject(Reason::Inconsistent), reasons));
-    };
-    let peer = SocketPeer::new(backend.address, backend.port);
-    let entry = ReverseEntry::new(dial.peer, dial.protocol, slot);
-    if tables.remember_reverse(&SocketKey { cookie: dial.cookie, peer }, &entry).is_err() {
-        tables.count(Counter::ReverseFull);
-        return Err(Decision::Refuse);
+    admitted: &Admitted,
+) -> Result<(BackendRef, SocketPeer), Verdict> {
+    let route = applicable_set(client, admitted)?;
+    match pick_backend(tables, client, &route) {
+        Some((slot, backend)) => Ok((slot, SocketPeer::new(backend.address, backend.port))),
+        None => Err(Verdict::Reject(Reason::Inconsistent)),
     }
-    Ok((slot, peer))
+}
+
+/// The backend of a flow, and what it is counted as: the one that its last datagram went to, or a new one.
+#[inline(always)]
+fn keep_or_choose<T: Tables, C: Client>(
+    tables: &T,
+    client: &C,
+    flow: &SocketKey,
+    admitted: &Admitted,
+) -> Result<(BackendRef, SocketPeer, Counter), Verdict> {
+    let mut counter = Counter::SendNewFlow;
+    if let Some(remembered) = tables.udp_flow(flow) {
+        if let Some(backend) = live(tables, remembered, admitted.frontend, BackendFlags::LIVE) {
+            let backend = SocketPeer::new(backend.address, backend.port);
+            return Ok((remembered, backend, Counter::SendKnownFlow));
+        }
+        counter = Counter::SendStaleFlow;
+    }
+    let (slot, backend) = choose(tables, client, admitted)?;
+    Ok((slot, backend, counter))
+}
+
+/// Sends a call to a backend. The reverse entry is written *before* the caller rewrites the destination: a
+/// reply may arrive on another CPU before this program has ended.
+///
+/// That of a `known` flow is there as a rule, but it may have been evicted since, or belong to another frontend
+/// by now.
+#[inline(always)]
+fn forward<T: Tables>(
+    tables: &T,
+    dial: &Dial,
+    slot: BackendRef,
+    backend: SocketPeer,
+    counter: Counter,
+    known: bool,
+) -> Decision {
+    let key = SocketKey { cookie: dial.cookie, peer: backend };
+    let entry = ReverseEntry::new(dial.peer, dial.protocol, slot);
+    let there = known && tables.reverse(&key) == Some(entry);
+    if !there && tables.remember_reverse(&key, &entry).is_err() {
+        tables.count(Counter::ReverseFull);
+        return Decision::Refuse;
+    }
+    tables.count(counter);
+    Decision::Rewrite(backend)
 }

@@ -1,8 +1,8 @@
 //! What the datapath reads and writes.
 
 use crate::abi::{
-    Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4,
-    FrontendKey6, FrontendValue, NodeFlags, ReverseEntry, ServiceFlags, SocketKey,
+    Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
+    FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey,
 };
 
 /// A map had no room for an entry.
@@ -16,14 +16,8 @@ pub trait Tables {
     fn frontend4(&self, key: &FrontendKey4) -> Option<FrontendValue>;
     /// Looks up FRONTENDS6.
     fn frontend6(&self, key: &FrontendKey6) -> Option<FrontendValue>;
-    /// Policies of a service port.
-    fn service_flags(&self, service: u32) -> Option<ServiceFlags>;
-    /// Idle time of a client's affinity, seconds; zero without session affinity, and outside of the map.
-    fn affinity_seconds(&self, service: u32) -> u32;
-    /// What cluster-policy traffic may reach.
-    fn cluster_set(&self, service: u32) -> Option<EndpointSet>;
-    /// What local-policy traffic may reach.
-    fn local_set(&self, service: u32) -> Option<EndpointSet>;
+    /// Reads SERVICES. What no decision needs may be left out: name and health check.
+    fn service_entry(&self, service: u32) -> Option<ServiceEntry>;
     /// Reads SLOTS.
     fn slot(&self, index: u32) -> Option<BackendRef>;
     /// Reads BACKENDS.

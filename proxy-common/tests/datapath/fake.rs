@@ -179,17 +179,8 @@ impl Tables for Fake {
     fn frontend6(&self, key: &FrontendKey6) -> Option<FrontendValue> {
         self.given_away.take().or_else(|| self.frontends6.get(key).copied())
     }
-    fn service_flags(&self, service: u32) -> Option<ServiceFlags> {
-        self.services.get(service as usize).map(|entry| entry.flags)
-    }
-    fn affinity_seconds(&self, service: u32) -> u32 {
-        self.services.get(service as usize).map_or(0, |entry| entry.affinity_seconds)
-    }
-    fn cluster_set(&self, service: u32) -> Option<EndpointSet> {
-        self.services.get(service as usize).map(|entry| entry.cluster)
-    }
-    fn local_set(&self, service: u32) -> Option<EndpointSet> {
-        self.services.get(service as usize).map(|entry| entry.local)
+    fn service_entry(&self, service: u32) -> Option<ServiceEntry> {
+        self.services.get(service as usize).copied()
     }
     fn slot(&self, index: u32) -> Option<BackendRef> {
         self.slots.get(index as usize).copied()

@@ -80,3 +80,20 @@ fn a_socket_is_served_where_there_are_no_ranges() {
     let dialled = dial(1, "203.0.113.1:80", TCP);
     assert_eq!(connect(&fake, &POD, &dialled), Decision::Rewrite(peer("10.1.0.1:8080")));
 }
+
+#[test]
+fn an_operator_may_let_pods_and_the_node_in() {
+    let mut fake = restricted(&["10.1.0.1:8080"], ServiceFlags::ANY_USABLE);
+    let outside_only = ServiceFlags::SOURCE_RANGES.union(ServiceFlags::SOURCE_RANGES_OUTSIDE);
+    fake.policy(0, ServiceFlags::ANY_USABLE.union(outside_only));
+    let balancer = peer("203.0.113.1:80");
+    for origin in [Origin::Pod, Origin::Node] {
+        let verdict = route(&fake, &from(origin, "198.51.100.8"), &balancer, TCP);
+        assert!(matches!(verdict, Verdict::Forward(_)), "{origin:?} {verdict:?}");
+    }
+    let outside = route(&fake, &from(Origin::Outside, "198.51.100.8"), &balancer, TCP);
+    assert_eq!(outside, Verdict::Drop(Reason::SourceNotAllowed));
+    // So a socket's source address need not be known.
+    let dialled = dial(1, "203.0.113.1:80", TCP);
+    assert_eq!(connect(&fake, &POD, &dialled), Decision::Rewrite(peer("10.1.0.1:8080")));
+}

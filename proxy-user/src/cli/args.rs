@@ -218,6 +218,10 @@ pub struct RuleArgs {
     /// (CVE-2020-8554).
     #[arg(long, value_name = "BOOL", requires = "paths", action = ArgAction::Set, default_value_t = true)]
     pub external_ips: bool,
+    /// Whether loadBalancerSourceRanges bind pods and the node too, as in kube-proxy; if not, only clients
+    /// outside of the cluster, as in Cilium.
+    #[arg(long, value_name = "BOOL", requires = "paths", action = ArgAction::Set, default_value_t = true)]
+    pub source_ranges_in_cluster: bool,
 }
 
 impl From<&RuleArgs> for Rules {
@@ -226,6 +230,7 @@ impl From<&RuleArgs> for Rules {
             node_ports: args.nodeport_addresses.clone(),
             localhost_node_ports: args.localhost_nodeports,
             external_ips: args.external_ips,
+            source_ranges_in_cluster: args.source_ranges_in_cluster,
         }
     }
 }

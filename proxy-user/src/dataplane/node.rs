@@ -20,6 +20,8 @@ use smol_str::SmolStr;
 pub struct Dataplane {
     engine: Engine<KernelMaps>,
     programs: Programs,
+    /// No other version of Shunt serves beside this one.
+    alone: bool,
 }
 
 impl Dataplane {
@@ -32,7 +34,7 @@ impl Dataplane {
         let (maps, mut programs) = Kernel::open(options)?.split();
         let engine = Engine::new(node, rules, maps)?;
         programs.attach()?;
-        Ok(Self { engine, programs })
+        Ok(Self { engine, programs, alone: false })
     }
 
     /// Adds or replaces a Service.
@@ -77,7 +79,12 @@ impl Dataplane {
     /// # Errors
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
-        Ok(self.engine.sync()?)
+        let report = self.engine.sync()?;
+        if !self.alone && self.engine.is_complete() {
+            self.programs.remove_other_versions()?;
+            self.alone = true;
+        }
+        Ok(report)
     }
 
     /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does

@@ -1,7 +1,7 @@
 //! The agent as users run it: `shunt run` in a process of its own.
 
 use super::{interrupt::Interrupt, wait_until};
-use crate::lab::Process;
+use crate::lab::{Place, Process};
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -25,15 +25,23 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts this very program as the agent of the lab's node.
-    pub fn start(manifests: &Path, cgroup: &Path, pins: &Path, log: PathBuf) -> anyhow::Result<Self> {
+    /// Starts this very program as the agent of the lab's node, in the node's network namespace. Only the
+    /// network changes: cgroups, pins and manifests are where they are for everybody.
+    pub fn start(
+        node: Place,
+        manifests: &Path,
+        cgroup: &Path,
+        pins: &Path,
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
         let program = env::current_exe().context("finding this program")?;
         let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let mut command = Command::new(program);
-        command.args(["run", "--node", super::stage::NODE, "--manifests"]).arg(manifests);
+        command.args(["run", "--node", super::needs::NODE, "--manifests"]).arg(manifests);
         command.arg("--cgroup").arg(cgroup).arg("--pin-path").arg(pins);
         command.env("NO_COLOR", "1").env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        node.enter_command(&mut command);
         Ok(Self { process: Process::start(&mut command)?, log })
     }
 

@@ -1,11 +1,16 @@
 //! Clients that ask who is there, and the count of the answers.
 
 use super::{interrupt::Interrupt, target::Target, text};
-use crate::lab::{UdpAsker, tcp_ask, udp_ask_connected};
+use crate::{
+    lab::{UdpAsker, tcp_ask, udp_ask_connected},
+    model::Protocol,
+};
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
 /// The longest that one question waits for its answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+/// So many questions without an answer are enough: nobody waits for hundreds.
+const ENOUGH: usize = 3;
 
 /// How a client asks; always by a new socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +21,16 @@ pub enum Way {
     UdpConnected,
     /// sendmsg() with an address over UDP.
     UdpUnconnected,
+}
+
+impl Way {
+    /// Two ways that clients of a protocol use: over UDP some connect and others do not, as resolvers do both.
+    pub const fn of(protocol: Protocol) -> [Self; 2] {
+        match protocol {
+            Protocol::Udp => [Self::UdpConnected, Self::UdpUnconnected],
+            Protocol::Tcp | Protocol::Sctp => [Self::Tcp; 2],
+        }
+    }
 }
 
 /// Who answered how often.
@@ -29,11 +44,11 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Asks `address` so many times, or until the demo is told to end.
+    /// Asks `address` so many times, unless some stay without an answer or the demo is told to end.
     pub fn gather(way: Way, address: SocketAddr, times: usize, interrupt: &Interrupt) -> Self {
         let mut answers = Self::default();
         for _ in 0..times {
-            if interrupt.is_caught() {
+            if interrupt.is_caught() || answers.failed == ENOUGH {
                 break;
             }
             answers.take(ask(way, address), address);
@@ -95,6 +110,24 @@ impl Answers {
         Some(format!("{what}: {failed} of {asked} failed, the first with: {error}"))
     }
 
+    /// Who has given the most.
+    pub fn favourite(&self) -> Option<&str> {
+        let most = self.names.iter().max_by_key(|(_, times)| **times);
+        most.map(|(name, _)| name.as_str())
+    }
+
+    /// In what the answers differ from those of certain pods alone, whatever the share of each.
+    pub fn faults_but_of(&self, what: &str, pods: &[&str]) -> Vec<String> {
+        let mut faults = self.flaws(what);
+        let others = self.names.iter().filter(|(name, _)| !pods.contains(&name.as_str()));
+        let others: Vec<_> =
+            others.map(|(name, times)| format!("{name} ({})", text::count(*times))).collect();
+        if !others.is_empty() {
+            faults.push(format!("{what}: {} in place of {}", others.join(", "), pods.join(" or ")));
+        }
+        faults
+    }
+
     /// In what the answers differ from an even spread over the pods of `target`.
     pub fn faults(&self, target: &Target) -> Vec<String> {
         self.faults_among(&target.to_string(), &target.pods)
@@ -102,7 +135,10 @@ impl Answers {
 
     /// In what the answers to questions to `what` differ from an even spread over `pods`.
     pub fn faults_among(&self, what: &str, pods: &[String]) -> Vec<String> {
-        let mut faults: Vec<_> = self.failures(what).into_iter().collect();
+        let mut faults = self.flaws(what);
+        if self.failed > 0 && self.names.is_empty() {
+            return faults;
+        }
         for stranger in self.names.keys().filter(|name| !pods.contains(name)) {
             faults.push(format!("{what}: {stranger} answered and is no backend"));
         }
@@ -114,11 +150,16 @@ impl Answers {
                 faults.push(format!("{what}: {pod} gave {given} answers, {mean:.0} are its share"));
             }
         }
-        if self.disguised > 0 {
-            let disguised = text::count(self.disguised);
-            faults.push(format!("{what}: {disguised} clients saw another peer than the address they asked"));
-        }
         faults
+    }
+
+    /// What is wrong whoever answers.
+    fn flaws(&self, what: &str) -> Vec<String> {
+        let disguised = (self.disguised > 0).then(|| {
+            let disguised = text::count(self.disguised);
+            format!("{what}: {disguised} clients saw another peer than the address they asked")
+        });
+        self.failures(what).into_iter().chain(disguised).collect()
     }
 }
 
@@ -160,6 +201,16 @@ mod tests {
         for (names, faults) in table {
             assert_eq!(answers(names).faults_among("web", &pods).len(), faults, "{names:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_of_another_than_the_one_is_a_fault() {
+        let one = answers(&[("pod-1", 9)]);
+        assert_eq!((one.favourite(), one.faults_but_of("cart", &["pod-1"])), (Some("pod-1"), vec![]));
+        let two = answers(&[("pod-1", 9), ("pod-2", 1)]);
+        assert_eq!(two.favourite(), Some("pod-1"));
+        assert_eq!(two.faults_but_of("cart", &["pod-1"]), ["cart: pod-2 (1) in place of pod-1"]);
+        assert_eq!(two.faults_but_of("cart", &["pod-1", "pod-2"]), [""; 0]);
     }
 
     #[test]

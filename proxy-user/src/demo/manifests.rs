@@ -1,6 +1,7 @@
 //! The demo's own copy of the manifests, which it edits as a user would while the agent follows it.
 
 use super::target::Named;
+use crate::model::Conditions;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::{
@@ -9,6 +10,10 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
 };
+
+const READY: Conditions = Conditions { ready: true, serving: true, terminating: false };
+/// Its pod was deleted and has not ended yet (KEP-1669).
+const TERMINATING: Conditions = Conditions { ready: false, serving: true, terminating: true };
 
 /// A directory of manifests that nobody else follows.
 #[derive(Debug)]
@@ -33,19 +38,27 @@ impl Manifests {
         &self.directory
     }
 
-    /// Gives a Service these endpoints and no others, each in the slices of its family. The file with
-    /// the slices is exchanged in one step, as a good editor saves.
+    /// Gives a Service these endpoints and no others, each in the slices of its family: ready ones, and
+    /// some that terminate and still serve. The file with the slices is exchanged in one step, as a good
+    /// editor saves.
     ///
     /// # Errors
     /// If no file has such slices with an endpoint to take the pattern from, or on I/O.
-    pub fn set_endpoints(&self, service: Named, endpoints: &[IpAddr]) -> anyhow::Result<()> {
+    pub fn set_endpoints(
+        &self,
+        service: Named,
+        ready: &[IpAddr],
+        terminating: &[IpAddr],
+    ) -> anyhow::Result<()> {
+        let ready = ready.iter().map(|ip| (*ip, READY));
+        let endpoints: Vec<_> = ready.chain(terminating.iter().map(|ip| (*ip, TERMINATING))).collect();
         for path in manifests(&self.directory)? {
             let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             let documents: Vec<Value> =
                 serde_saphyr::from_multiple(&text).with_context(|| format!("YAML of {}", path.display()))?;
             let mut edited = documents.clone();
             edited.iter_mut().filter(|document| is_slice_of(document, service)).for_each(|slice| {
-                set_endpoints_of(slice, endpoints);
+                set_endpoints_of(slice, &endpoints);
             });
             if edited != documents {
                 // JSON is YAML.
@@ -78,16 +91,17 @@ fn is_slice_of(document: &Value, service: Named) -> bool {
         && metadata["labels"]["kubernetes.io/service-name"] == service.name
 }
 
-/// The first endpoint is the pattern for all: they differ in their address only.
-fn set_endpoints_of(slice: &mut Value, endpoints: &[IpAddr]) {
+/// The first endpoint is the pattern for all: they differ in their address and conditions only.
+fn set_endpoints_of(slice: &mut Value, endpoints: &[(IpAddr, Conditions)]) {
     let ipv6 = slice["addressType"] == "IPv6";
     let Some(pattern) = slice["endpoints"].get(0).cloned() else { return };
-    let like_it = |ip: &IpAddr| {
+    let like_it = |(ip, Conditions { ready, serving, terminating }): &(IpAddr, Conditions)| {
         let mut endpoint = pattern.clone();
         endpoint["addresses"] = json!([ip]);
+        endpoint["conditions"] = json!({"ready": ready, "serving": serving, "terminating": terminating});
         endpoint
     };
-    slice["endpoints"] = endpoints.iter().filter(|ip| ip.is_ipv6() == ipv6).map(like_it).collect();
+    slice["endpoints"] = endpoints.iter().filter(|(ip, _)| ip.is_ipv6() == ipv6).map(like_it).collect();
 }
 
 fn exchange(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -113,17 +127,20 @@ mod tests {
         let manifests = Manifests::copy(&examples(), parent.path().join("examples")).unwrap();
         let (mut set, first) = ManifestSet::load([manifests.path()]).unwrap();
         assert!(first.events.len() > 5 && first.problems.is_empty());
-        let wanted: Vec<IpAddr> = ["10.244.0.14", "fd00:10:244::14"].map(|ip| ip.parse().unwrap()).to_vec();
-        manifests.set_endpoints(WEB, &wanted).unwrap();
+        let ips = |texts: [&str; 2]| -> Vec<IpAddr> { texts.map(|ip| ip.parse().unwrap()).to_vec() };
+        let ready = ips(["10.244.0.14", "fd00:10:244::14"]);
+        let terminating = ips(["10.244.0.11", "fd00:10:244::11"]);
+        manifests.set_endpoints(WEB, &ready, &terminating).unwrap();
         let changes = set.reload();
         assert_eq!(changes.problems, []);
-        let mut addresses = Vec::new();
+        let mut found = Vec::new();
         for event in &changes.events {
             let Event::SliceApplied(slice) = event else { panic!("{event:?}") };
             assert_eq!(slice.service, "web");
-            addresses.extend(slice.endpoints.iter().map(|endpoint| endpoint.address));
+            found.extend(slice.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.conditions)));
         }
-        assert_eq!(addresses, wanted);
+        let of_family = |index: usize| [(ready[index], READY), (terminating[index], TERMINATING)];
+        assert_eq!(found, [of_family(0), of_family(1)].concat());
         assert!(fs::read_dir(manifests.path()).unwrap().count() >= 4, "nothing was lost");
     }
 
@@ -131,7 +148,7 @@ mod tests {
     fn a_service_without_slices_cannot_be_edited() {
         let parent = tempfile::tempdir().unwrap();
         let manifests = Manifests::copy(&examples().join("empty.yaml"), parent.path().join("one")).unwrap();
-        let error = manifests.set_endpoints(WEB, &[]).unwrap_err().to_string();
+        let error = manifests.set_endpoints(WEB, &[], &[]).unwrap_err().to_string();
         assert!(error.starts_with("no EndpointSlices of default/web in "), "{error}");
     }
 }

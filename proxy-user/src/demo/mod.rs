@@ -1,20 +1,28 @@
 //! `shunt demo`: Shunt at work in a laboratory, with a report for people.
 //!
 //! ```text
-//! stage (lab, servers, agent) ──▶ acts: spread, change, refused, cost, without_agent ──▶ report
+//! stage (lab, servers, agent) ──▶ acts: spread, node_port, affinity, change, drain, refused, cost,
+//!                                 without_agent ──▶ report
 //! ```
 
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod agent;
 mod ask;
 mod change;
 mod cost;
+mod crowd;
 mod dial;
+mod drain;
+mod held;
 mod interrupt;
 mod manifests;
+mod needs;
+mod node_port;
 mod refused;
 mod report;
+mod save;
 mod spread;
 mod stage;
 mod target;
@@ -56,7 +64,7 @@ pub enum Unfit {
 /// What hinders the demo: manifests that cannot be read, a lab that cannot be made, an agent that does
 /// not start. A promise that was not kept is exit code 1, a signal exit code 130.
 pub fn demo(manifests: &Path) -> anyhow::Result<ExitCode> {
-    stage::check(manifests)?;
+    needs::check(manifests)?;
     lab::available().map_err(Unfit::Machine)?;
     let mut report = Report::stdout();
     let interrupt = Interrupt::catch().context("waiting for signals")?;
@@ -76,7 +84,10 @@ fn play(manifests: &Path, interrupt: &Interrupt, report: &mut Report) -> anyhow:
     report.title(swept)?;
     let mut stage = Stage::set(manifests, interrupt, report)?;
     spread::play(&stage, report)?;
+    node_port::play(&stage, report)?;
+    affinity::play(&stage, report)?;
     change::play(&stage, report)?;
+    drain::play(&stage, report)?;
     refused::play(&stage, report)?;
     cost::play(&stage, report)?;
     without_agent::play(&mut stage, report)?;

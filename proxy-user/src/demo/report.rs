@@ -91,6 +91,11 @@ impl Report {
         writeln!(self.out, "{}", line.trim_end())
     }
 
+    /// What happened where there are no answers to count, below the same columns.
+    pub fn told(&mut self, what: &str, text: impl Display) -> io::Result<()> {
+        self.row(format_args!("{what:width$}{text}", width = MARGIN - 3))
+    }
+
     /// A line of a table.
     pub fn row(&mut self, text: impl Display) -> io::Result<()> {
         writeln!(self.out, "   {text}")
@@ -166,6 +171,7 @@ mod tests {
         report.act("Spread", "six answers").unwrap();
         report.columns(&names).unwrap();
         report.spread("web", &names, &answers).unwrap();
+        report.told("nobody", "refused").unwrap();
         report.verdict("fine", faults.iter().map(|fault| (*fault).to_owned()).collect()).unwrap();
         report.end(&[], Duration::from_millis(12)).unwrap();
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
@@ -178,6 +184,7 @@ mod tests {
 1  Spread  six answers
                                       pod-1        pod-2        pod-3
    web                                █████ 4      -            ██▌ 2
+   nobody                             refused
    ✓ fine
 
 All as promised in 12 ms, and everything that was made is removed.

@@ -36,15 +36,10 @@ pub fn targets(stage: &Stage) -> anyhow::Result<Vec<Target>> {
     each.map(|((service, protocol), family)| stage.target(service, protocol, family)).collect()
 }
 
-/// Asks from the node and from a pod, each so many times. Over UDP the node's clients connect and the
-/// pod's do not, as resolvers do both.
+/// Asks from the node and from a pod, each so many times and in a way of its own.
 pub fn ask(stage: &Stage, target: &Target, times: usize) -> anyhow::Result<Answers> {
-    let ways = match target.protocol {
-        Protocol::Udp => [Way::UdpConnected, Way::UdpUnconnected],
-        Protocol::Tcp | Protocol::Sctp => [Way::Tcp; 2],
-    };
     let mut all = Answers::default();
-    for (place, way) in stage.clients().iter().zip(ways) {
+    for (place, way) in stage.clients().iter().zip(Way::of(target.protocol)) {
         let interrupt = &stage.interrupt;
         all.add(place.run(|| Answers::gather(way, target.address, times, interrupt))?);
         interrupt.check()?;

@@ -1,22 +1,19 @@
 //! Everything that the acts play on: the lab, its servers, the manifests and the agent.
 
 use super::{
-    Unfit,
     agent::Agent,
     interrupt::Interrupt,
     manifests::Manifests,
+    needs,
     report::Report,
-    target::{DNS, EMPTY, Named, Target, WEB},
+    target::{Named, Target},
     text, wait_until,
 };
 use crate::{
-    engine::{Engine, Rules},
     kernel::{self, Kernel, PinnedMaps},
     lab::{Bpffs, Cgroup, Lab, LabError, Place, TcpServer, UdpServer},
     model::{Family, Protocol},
-    source::manifests::ManifestSet,
     view::{PortView, decode},
-    writer::{Capacities, MemoryMaps},
 };
 use anyhow::Context as _;
 use std::{
@@ -26,11 +23,10 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The lab's node, as the manifests name it.
-pub const NODE: &str = "lab-node";
 const PODS: usize = 4;
-/// Where the pods serve `web` and `kube-dns`.
+/// Where the pods serve `web`, `cart` and `kube-dns`.
 const WEB_PORT: u16 = 8080;
+const CART_PORT: u16 = 8081;
 const DNS_PORT: u16 = 5353;
 /// How long the agent may take to load its programs and program what the manifests say.
 const READY: Duration = Duration::from_secs(15);
@@ -79,7 +75,8 @@ impl Stage {
         let copy = Manifests::copy(manifests, directory.path().join("manifests"))?;
         let pins = bpffs.path().join("shunt");
         let log = directory.path().join("agent.log");
-        let mut agent = Agent::start(copy.path(), cgroup.path(), &pins, log)?;
+        // The agent's own network namespace is what it takes for the node's.
+        let mut agent = Agent::start(lab.node().into(), copy.path(), cgroup.path(), &pins, log)?;
         let (maps, ports) = ready(&mut agent, &pins, interrupt)?;
         let endpoints: usize = ports.iter().map(|port| port.cluster.len()).sum();
         report.note(
@@ -105,15 +102,36 @@ impl Stage {
 
     /// A service port of one family, as the kernel holds it now.
     pub fn target(&self, service: Named, protocol: Protocol, family: Family) -> anyhow::Result<Target> {
+        let targets = self.targets(service)?.into_iter();
+        let mut wanted = targets.filter(|target| (target.protocol, target.family) == (protocol, family));
+        wanted.next().with_context(|| format!("{service} {protocol} {family} is not programmed"))
+    }
+
+    /// Every service port of a Service, as the kernel holds it now.
+    pub fn targets(&self, service: Named) -> anyhow::Result<Vec<Target>> {
         let maps = self.maps.as_ref().context("the pins are removed")?;
         let ports = decode(maps)?;
-        Target::find(&ports, service, protocol, family, |ip| self.pod_at(ip))
-            .with_context(|| format!("{service} {protocol} {family} is not programmed"))
+        Ok(ports.iter().filter_map(|port| Target::of(port, service, |ip| self.pod_at(ip))).collect())
+    }
+
+    /// Where a service port is dialled by its NodePort at the node's own address.
+    pub fn at_node(&self, target: &Target) -> anyhow::Result<SocketAddr> {
+        let node: IpAddr = match target.family {
+            Family::V4 => self.lab.node().ipv4().into(),
+            Family::V6 => self.lab.node().ipv6().into(),
+        };
+        let port = target.node_port.with_context(|| format!("{target} has no NodePort"))?;
+        Ok(SocketAddr::new(node, port))
     }
 
     /// Where clients are: in the node's namespace and in the first pod's.
     pub fn clients(&self) -> [Place; 2] {
-        [self.cgroup.at(self.lab.node()), self.cgroup.at(self.lab.pod(0))]
+        [self.cgroup.at(self.lab.node()), self.in_pod(0)]
+    }
+
+    /// Where clients of a pod are, counted from 0.
+    pub fn in_pod(&self, index: usize) -> Place {
+        self.cgroup.at(self.lab.pod(index))
     }
 
     /// Names of the pods, which their servers answer with.
@@ -153,14 +171,15 @@ impl Stage {
 }
 
 impl Servers {
-    /// Each pod serves `web` and `kube-dns` at both of its addresses.
+    /// Each pod serves `web`, `cart` and `kube-dns` at both of its addresses.
     fn start(lab: &Lab) -> Result<Self, LabError> {
         let mut servers = Self::default();
         for (index, pod) in lab.pods().iter().enumerate() {
             let name = pod_name(index);
             for ip in [IpAddr::V4(pod.ipv4()), IpAddr::V6(pod.ipv6())] {
-                servers.tcp.push(TcpServer::start_echo(pod, &name, SocketAddr::new(ip, WEB_PORT))?);
-                servers.tcp.push(TcpServer::start(pod, &name, SocketAddr::new(ip, DNS_PORT))?);
+                for port in [WEB_PORT, CART_PORT, DNS_PORT] {
+                    servers.tcp.push(TcpServer::start_echo(pod, &name, SocketAddr::new(ip, port))?);
+                }
                 servers.udp.push(UdpServer::start(pod, &name, SocketAddr::new(ip, DNS_PORT))?);
             }
         }
@@ -171,19 +190,6 @@ impl Servers {
 /// People count pods from one.
 fn pod_name(index: usize) -> String {
     format!("pod-{}", index + 1)
-}
-
-/// Checks what the user gave, before anything is made of it.
-///
-/// # Errors
-/// Where the manifests cannot be found, or the agent would not program what the acts dial.
-pub fn check(manifests: &Path) -> anyhow::Result<()> {
-    let (_, changes) = ManifestSet::load([manifests])?;
-    let mut engine = Engine::new(NODE, Rules::default(), MemoryMaps::new(&Capacities::default()))?;
-    changes.events.into_iter().for_each(|event| engine.apply(event));
-    engine.sync()?;
-    let missing = missing(&decode(engine.writer())?);
-    if missing.is_empty() { Ok(()) } else { Err(Unfit::Manifests(missing).into()) }
 }
 
 /// Waits until everything that the acts dial is programmed.
@@ -203,30 +209,11 @@ fn ready(
         if let Some(maps) = &maps {
             ports = decode(maps)?;
         }
-        Ok(missing(&ports).is_empty())
+        Ok(needs::missing(&ports).is_empty())
     })?;
     if let (true, Some(maps)) = (is_ready, maps) {
         return Ok((maps, ports));
     }
-    let (missing, log) = (missing(&ports), agent.log_end());
+    let (missing, log) = (needs::missing(&ports).join(", "), agent.log_end());
     anyhow::bail!("the agent has not programmed {missing} within {READY:?}; its log ends:\n{log}")
-}
-
-/// What the acts dial and is not there, for people; empty if it all is.
-fn missing(ports: &[PortView]) -> String {
-    let needs = [
-        (WEB, Protocol::Tcp, Family::V4),
-        (WEB, Protocol::Tcp, Family::V6),
-        (DNS, Protocol::Udp, Family::V4),
-        (DNS, Protocol::Udp, Family::V6),
-        (EMPTY, Protocol::Tcp, Family::V4),
-    ];
-    let is_met = |(service, protocol, family): (Named, Protocol, Family)| {
-        let found = Target::find(ports, service, protocol, family, |ip| ip.to_string());
-        found.is_some_and(|target| service == EMPTY || !target.backends.is_empty())
-    };
-    let missing = needs.into_iter().filter(|need| !is_met(*need));
-    let named =
-        missing.map(|(service, protocol, family)| format!("Service {service} ({protocol}, {family})"));
-    named.collect::<Vec<_>>().join(", ")
 }

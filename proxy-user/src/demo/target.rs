@@ -22,6 +22,8 @@ pub struct Named {
 pub const WEB: Named = Named { namespace: "default", name: "web" };
 /// All pods serve it, UDP and TCP.
 pub const DNS: Named = Named { namespace: "kube-system", name: "kube-dns" };
+/// All pods serve it, TCP, each client always the same one.
+pub const CART: Named = Named { namespace: "default", name: "cart" };
 /// Nobody serves it, TCP.
 pub const EMPTY: Named = Named { namespace: "default", name: "empty" };
 
@@ -32,8 +34,12 @@ pub struct Target {
     pub service: Named,
     /// The protocol.
     pub protocol: Protocol,
+    /// Its family.
+    pub family: Family,
     /// Its ClusterIP and port.
     pub address: SocketAddr,
+    /// Its port on the node, if it has one.
+    pub node_port: Option<u16>,
     /// Addresses and ports of its backends, ascending.
     pub backends: Vec<SocketAddr>,
     /// The servers at the backends, in their order.
@@ -41,26 +47,21 @@ pub struct Target {
 }
 
 impl Target {
-    /// Finds it among what the kernel holds; `name` knows the server at an address.
-    pub fn find(
-        ports: &[PortView],
-        service: Named,
-        protocol: Protocol,
-        family: Family,
-        name: impl Fn(IpAddr) -> String,
-    ) -> Option<Self> {
-        let is_wanted = |port: &&PortView| {
-            port.id.as_ref().is_some_and(|id| {
-                (&*id.service.namespace, &*id.service.name) == (service.namespace, service.name)
-                    && (id.protocol, id.family) == (protocol, family)
-            })
-        };
-        let port = ports.iter().find(is_wanted)?;
-        let frontend = port.frontends.iter().find(|frontend| frontend.kind == FrontendKind::ClusterIp)?;
+    /// What the kernel holds of a service port, if it is one of `service`; `name` knows the server at an
+    /// address.
+    pub fn of(port: &PortView, service: Named, name: impl Fn(IpAddr) -> String) -> Option<Self> {
+        let id = port.id.as_ref()?;
+        if (&*id.service.namespace, &*id.service.name) != (service.namespace, service.name) {
+            return None;
+        }
+        let frontend = |kind| port.frontends.iter().find(|frontend| frontend.kind == kind);
+        let cluster_ip = frontend(FrontendKind::ClusterIp)?;
         Some(Self {
             service,
-            protocol,
-            address: SocketAddr::new(frontend.address?, frontend.port),
+            protocol: id.protocol,
+            family: id.family,
+            address: SocketAddr::new(cluster_ip.address?, cluster_ip.port),
+            node_port: frontend(FrontendKind::NodePort).map(|frontend| frontend.port),
             backends: port.cluster.clone(),
             pods: port.cluster.iter().map(|backend| name(backend.ip())).collect(),
         })

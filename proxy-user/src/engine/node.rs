@@ -7,9 +7,12 @@ use crate::{
     table::{Frontend, Full, node_text, prefix_of},
     writer::{FrontendKey, Writer},
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use proxy_common::abi::{FrontendFlags, Network, NetworkKey, NodeFlags, Scope};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Bits of an IPv4-mapped address before the IPv4 address.
+const MAPPED_BITS: u8 = 96;
 
 impl<W: Writer> Engine<W> {
     /// Plans what makes the maps true to this node.
@@ -52,13 +55,31 @@ fn networks(cluster: &Cluster) -> Vec<(NetworkKey, Network)> {
     let own = own.chain(cluster.local_addresses().into_iter().flatten().copied());
     let own = own.map(|address| (IpNet::from(address), Network::Node));
     let mut networks: Vec<(NetworkKey, Network)> = Vec::new();
-    for (net, network) in services.chain(pods).chain(own) {
+    let all = services.chain(pods).chain(own);
+    for (net, network) in
+        all.flat_map(|(net, network)| around_ipv4(net).into_iter().map(move |n| (n, network)))
+    {
         let key = key(net);
         if !networks.iter().any(|(known, _)| *known == key) {
             networks.push((key, network));
         }
     }
     networks
+}
+
+/// The maps keep IPv4 addresses among those of IPv6, in `::ffff:0:0/96`. An IPv6 network that holds it (`::/0`)
+/// says nothing of IPv4, so it is taken as the networks that are left of it without that one.
+fn around_ipv4(net: IpNet) -> Vec<IpNet> {
+    let mapped = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
+    let IpNet::V6(v6) = net else { return vec![net] };
+    if v6.prefix_len() > MAPPED_BITS || !v6.contains(&mapped) {
+        return vec![net];
+    }
+    // Beside each longer prefix of the one that is left out lies one that stays.
+    let beside = |bits: u8| Ipv6Addr::from_bits(mapped.to_bits() ^ 1 << (u128::BITS - u32::from(bits)));
+    let nets =
+        (v6.prefix_len() + 1..=MAPPED_BITS).map(|bits| Ipv6Net::new_assert(beside(bits), bits).trunc());
+    nets.map(IpNet::V6).collect()
 }
 
 fn key(net: IpNet) -> NetworkKey {
@@ -70,4 +91,31 @@ fn key(net: IpNet) -> NetworkKey {
 fn node_address(address: IpAddr) -> Frontend {
     let key = FrontendKey::new(address, 0, 0, Scope::Address);
     Frontend { key, kind: FrontendFlags::NODE_ADDRESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_says_nothing_of_ipv4_addresses() {
+        let nets = |text: &str| around_ipv4(text.parse().unwrap());
+        for whole in ["10.0.0.0/8", "0.0.0.0/0", "fd00::/8", "::ffff:0:0/97", "::/128"] {
+            assert_eq!(nets(whole), [whole.parse().unwrap()], "{whole}");
+        }
+        assert_eq!(nets("::ffff:0:0/96"), []);
+        assert_eq!(nets("::fffe:0:0/95"), ["::fffe:0:0/96".parse().unwrap()]);
+        let mapped: Ipv6Addr = "::ffff:10.0.0.1".parse().unwrap();
+        let others = ["::", "::1", "::fffe:a00:1", "::1:ffff:a00:1", "fd00::1", "8000::", "64:ff9b::a00:1"];
+        for bits in 0..=80 {
+            let wide = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, bits);
+            let left = around_ipv4(wide.into());
+            let holds =
+                |address: &Ipv6Addr| left.iter().filter(|net| net.contains(&IpAddr::V6(*address))).count();
+            assert_eq!(holds(&mapped), 0, "{wide}");
+            for other in others.map(|text| text.parse().unwrap()) {
+                assert_eq!(holds(&other), usize::from(wide.contains(&other)), "{other} in {wide}");
+            }
+        }
+    }
 }

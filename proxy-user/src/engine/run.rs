@@ -165,6 +165,12 @@ impl<W: Writer> Engine<W> {
         Ok(())
     }
 
+    /// True once a complete list has been programmed.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.synced
+    }
+
     /// True if [`Self::sync`] has something to do.
     #[must_use]
     pub fn is_pending(&self) -> bool {
@@ -302,20 +308,18 @@ impl<W: Writer> Engine<W> {
                 let rules = self.rules.frontends();
                 select_frontends(service, port, address, rules, &mut self.frontends);
                 select_source_ranges(service, family, primary(family), &mut self.source_ranges);
-                let spec = PortSpec {
-                    id: &port_id,
-                    created: service.created,
-                    frontends: &self.frontends,
-                    members: &self.members,
-                    source_ranges: &self.source_ranges,
-                    health_check_node_port: health_check_node_port(service).unwrap_or(0),
-                    affinity_seconds: service.affinity_seconds.unwrap_or(0),
-                    flags: select_flags(service, &self.members, &self.source_ranges).union(set_flags(
-                        cluster,
-                        local,
-                        &self.members,
-                    )),
-                };
+                let spec =
+                    PortSpec {
+                        id: &port_id,
+                        created: service.created,
+                        frontends: &self.frontends,
+                        members: &self.members,
+                        source_ranges: &self.source_ranges,
+                        health_check_node_port: health_check_node_port(service).unwrap_or(0),
+                        affinity_seconds: service.affinity_seconds.unwrap_or(0),
+                        flags: select_flags(service, rules, &self.members, &self.source_ranges)
+                            .union(set_flags(cluster, local, &self.members)),
+                    };
                 match self.table.upsert(handle, &spec, when_full, &mut self.plan) {
                     Ok(handle) => programmed.push(handle),
                     Err(full) => {

@@ -12,7 +12,7 @@ use crate::{
 };
 use proxy_common::{
     abi::{FrontendValue, ServiceFlags},
-    datapath::{self, Lookup, Reason, Tables, find_frontend, route},
+    datapath::{self, Lookup, Origin, Reason, Tables, find_frontend, route},
 };
 
 /// Says what the node of these maps does with a new connection.
@@ -42,7 +42,7 @@ pub fn explain<M: MapReader + Tables>(maps: &M, question: &Question) -> Result<A
     if let Some(frontend) = found {
         answer.service = Some(service_port(maps, frontend.service));
         answer.frontend = dialled(question, frontend);
-        if has_source_ranges(maps, frontend) {
+        if has_source_ranges(maps, frontend, question.origin) {
             answer.reason.push_str(where_ranges_hold(question.origin));
         }
     }
@@ -56,9 +56,10 @@ fn dialled(question: &Question, frontend: FrontendValue) -> Option<FrontendView>
     Some(FrontendView { kind, address, port: question.destination.port() })
 }
 
-/// Whether source ranges say who may use this frontend.
-pub(super) fn has_source_ranges(maps: &impl MapReader, frontend: FrontendValue) -> bool {
+/// Whether source ranges say which clients of this origin may use this frontend.
+pub(super) fn has_source_ranges(maps: &impl MapReader, frontend: FrontendValue, origin: Origin) -> bool {
     let service = maps.service(frontend.service).unwrap_or_default();
     FrontendKind::decode(frontend.kind()) == Some(FrontendKind::LoadBalancer)
         && service.flags.contains(ServiceFlags::SOURCE_RANGES)
+        && (origin == Origin::Outside || !service.flags.contains(ServiceFlags::SOURCE_RANGES_OUTSIDE))
 }

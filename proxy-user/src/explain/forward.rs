@@ -35,7 +35,7 @@ pub(super) fn forwarded<M: MapReader + Tables>(
     let mut reason = policy(question, route, flags);
     reason.push_str(&set(maps, route, flags));
     reason.push('.');
-    if has_source_ranges(maps, route.frontend) {
+    if has_source_ranges(maps, route.frontend, question.origin) {
         reason.push_str(&allowed(maps, question, route.frontend.service)?);
     }
     reason.push_str(&affinity(seconds, question.origin, is_kept));
@@ -83,7 +83,7 @@ fn set(maps: &impl MapReader, route: &Route, flags: ServiceFlags) -> String {
     let local = route.member == BackendFlags::IN_LOCAL;
     let fallback = if local { ServiceFlags::LOCAL_TERMINATING } else { ServiceFlags::CLUSTER_TERMINATING };
     if flags.contains(fallback) {
-        ". None is ready, so those are used that still serve while they terminate".to_owned()
+        ". None of them is ready, so those are used that still serve while they terminate".to_owned()
     } else if !local && flags.contains(ServiceFlags::NODE_HINTS) {
         ", narrowed by topology hints to those for this node".to_owned()
     } else if !local && flags.contains(ServiceFlags::ZONE_HINTS) {

@@ -30,6 +30,17 @@ pub const PROGRAMS: [(ProgramName, bpf_attach_type); 9] = [
     ("connect6", BPF_CGROUP_INET6_CONNECT),
 ];
 
+/// Names of [`PROGRAMS`], in the order in which they are detached.
+pub(super) const DETACH_ORDER: [ProgramName; PROGRAMS.len()] = {
+    let mut names = [""; PROGRAMS.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = PROGRAMS[names.len() - 1 - index].0;
+        index += 1;
+    }
+    names
+};
+
 /// What [`attach`] found and did, in numbers of programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Attached {

@@ -33,7 +33,7 @@ impl PinDirs {
     /// The directories under a pin path, whether they exist or not.
     #[must_use]
     pub fn new(pin_path: &Path) -> Self {
-        let version = pin_path.join(format!("v{ABI_VERSION}"));
+        let version = pin_path.join(directory(ABI_VERSION));
         Self { maps: version.join("maps"), links: version.join("links") }
     }
 
@@ -103,40 +103,14 @@ fn create_dir(path: &Path) -> Result<(), KernelError> {
         .map_err(|source| KernelError::path(path, "mkdir", source))
 }
 
-/// Removes every pin under the pin path, of all ABI versions, and the directories: what writes
-/// first (links of connect and sendmsg), then what restores, then the maps. What Shunt did not make
-/// stays.
+/// Removes every pin under the pin path, of all ABI versions, and the directories; links in `link_order` first.
+/// What Shunt did not make stays.
 ///
 /// # Errors
 /// [`KernelError::Path`]; what could be removed before is.
 pub fn clear(pin_path: &Path, link_order: &[&str]) -> Result<(), KernelError> {
-    let versions = match fs::read_dir(pin_path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(KernelError::path(pin_path, "read directory", source)),
-    };
-    for version in versions {
-        let version = version.map_err(|source| KernelError::path(pin_path, "read directory", source))?;
-        if !is_version(&version.file_name().to_string_lossy()) {
-            continue;
-        }
-        let links = version.path().join("links");
-        for link in link_order {
-            ignore_missing(fs::remove_file(links.join(link)), &links.join(link), "unlink")?;
-        }
-        for dir in [links, version.path().join("maps")] {
-            let entries = match fs::read_dir(&dir) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(source) => return Err(KernelError::path(dir, "read directory", source)),
-            };
-            for entry in entries {
-                let pin = entry.map_err(|source| KernelError::path(&dir, "read directory", source))?.path();
-                ignore_missing(fs::remove_file(&pin), &pin, "unlink")?;
-            }
-            ignore_missing(fs::remove_dir(&dir), &dir, "rmdir")?;
-        }
-        ignore_missing(fs::remove_dir(version.path()), &version.path(), "rmdir")?;
+    for version in versions(pin_path)? {
+        clear_version(&pin_path.join(version), link_order)?;
     }
     match fs::remove_dir(pin_path) {
         // A mount point, or a directory with something of somebody else's in it.
@@ -145,6 +119,55 @@ pub fn clear(pin_path: &Path, link_order: &[&str]) -> Result<(), KernelError> {
         }
         removed => ignore_missing(removed, pin_path, "rmdir"),
     }
+}
+
+/// As [`clear`], but only for the other versions of the ABI; returns which there were.
+///
+/// # Errors
+/// As there.
+pub fn clear_others(pin_path: &Path, link_order: &[&str]) -> Result<Vec<String>, KernelError> {
+    let others: Vec<_> =
+        versions(pin_path)?.into_iter().filter(|name| *name != directory(ABI_VERSION)).collect();
+    for version in &others {
+        clear_version(&pin_path.join(version), link_order)?;
+    }
+    Ok(others)
+}
+
+/// The versions of the ABI that have a directory in the pin path.
+fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
+    let names =
+        entries(pin_path)?.into_iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    Ok(names.filter(|name| is_version(name)).collect())
+}
+
+/// Removes what is pinned of one version: what writes first (links of connect and sendmsg), then what restores,
+/// then the maps.
+fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError> {
+    let links = version.join("links");
+    let ordered = link_order.iter().map(|link| links.join(link));
+    for pin in ordered.chain(entries(&links)?).chain(entries(&version.join("maps"))?) {
+        ignore_missing(fs::remove_file(&pin), &pin, "unlink")?;
+    }
+    for dir in [&links, &version.join("maps"), version] {
+        ignore_missing(fs::remove_dir(dir), dir, "rmdir")?;
+    }
+    Ok(())
+}
+
+/// What is in a directory; nothing if there is none.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let failed = |source| KernelError::path(dir, "read directory", source);
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(failed(source)),
+    }
+}
+
+/// Name of the directory of a version of the ABI.
+fn directory(version: u32) -> String {
+    format!("v{version}")
 }
 
 fn is_version(name: &str) -> bool {

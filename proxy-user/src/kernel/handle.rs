@@ -1,6 +1,6 @@
 //! The handle on everything that Shunt has in the kernel.
 
-use super::attach::{Attached, Attachment, PROGRAMS};
+use super::attach::{Attached, Attachment, DETACH_ORDER};
 use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
@@ -64,7 +64,7 @@ impl Kernel {
         dirs.create()?;
         let Loaded { ebpf, maps } = load(&dirs, &options.capacities, features, options.log_level)?;
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
-        Ok(Self { maps, programs: Programs::new(ebpf, cgroup, dirs.links, features, lock) })
+        Ok(Self { maps, programs: Programs::new(ebpf, cgroup, options.pin_path.clone(), features, lock) })
     }
 
     /// Opens what an agent has pinned, for reading only and beside it.
@@ -126,8 +126,7 @@ pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
         Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
         lock => lock?,
     };
-    let detach_order: Vec<_> = PROGRAMS.iter().rev().map(|(name, _)| *name).collect();
-    bpffs::clear(pin_path, &detach_order)
+    bpffs::clear(pin_path, &DETACH_ORDER)
 }
 
 #[cfg(test)]

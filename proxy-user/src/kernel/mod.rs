@@ -2,7 +2,7 @@
 //! attached. The last place in the line of the crate's documentation, and the only one with I/O.
 //!
 //! ```no_run
-//! use shunt::engine::Engine;
+//! use shunt::engine::{Engine, Rules};
 //! use shunt::kernel::{Kernel, Options};
 //!
 //! // Adopts what is pinned, attaches at once, and writes only after the first complete list.
@@ -10,6 +10,7 @@
 //! let mut engine = Engine::new("node-a", Rules::default(), maps)?;
 //! programs.attach()?;
 //! engine.sync()?;
+//! programs.remove_other_versions()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

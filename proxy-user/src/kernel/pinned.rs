@@ -170,9 +170,9 @@ impl MapReader for PinnedMaps {
 
     fn prefixes(&self) -> Result<Vec<(PrefixKey, u32)>, WriteError> {
         let ranges = read_all(&self.source_ranges)
-            .map_err(|source| failed(object::SOURCE_RANGES, "BPF_MAP_LOOKUP_BATCH", source))?;
+            .map_err(|source| failed(object::SOURCE_RANGES, "BPF_MAP_GET_NEXT_KEY", source))?;
         let networks = read_all(&self.networks)
-            .map_err(|source| failed(object::NETWORKS, "BPF_MAP_LOOKUP_BATCH", source))?;
+            .map_err(|source| failed(object::NETWORKS, "BPF_MAP_GET_NEXT_KEY", source))?;
         let ranges = ranges.into_iter().map(|(key, value)| (PrefixKey::Source(key), value));
         let networks = networks.into_iter().map(|(key, value)| (PrefixKey::Network(key), value));
         Ok(ranges.chain(networks).collect())

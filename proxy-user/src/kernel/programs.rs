@@ -1,6 +1,7 @@
 //! The loaded programs: attached on demand, again and again, and watched.
 
-use super::attach::{Attached, Attachment, attach, attached};
+use super::attach::{Attached, Attachment, DETACH_ORDER, attach, attached};
+use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
 use super::features::Features;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub struct Programs {
     ebpf: Ebpf,
     cgroup: Cgroup,
+    pin_path: PathBuf,
     links: PathBuf,
     features: Features,
     // Last, so that all else is closed when another process may take over.
@@ -24,11 +26,12 @@ impl Programs {
     pub(super) fn new(
         ebpf: Ebpf,
         cgroup: Cgroup,
-        links: PathBuf,
+        pin_path: PathBuf,
         features: Features,
         lock: Arc<PinLock>,
     ) -> Self {
-        Self { ebpf, cgroup, links, features, _lock: lock }
+        let links = PinDirs::new(&pin_path).links;
+        Self { ebpf, cgroup, pin_path, links, features, _lock: lock }
     }
 
     /// Attaches every program that is not attached: in the place of a former version without a gap,
@@ -46,6 +49,19 @@ impl Programs {
     /// Of BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD or BPF_PROG_QUERY.
     pub fn attached(&self) -> Result<Vec<Attachment>, KernelError> {
         attached(&self.links, &self.cgroup)
+    }
+
+    /// Detaches the programs that an agent with another version of the map ABI left under the same pin path, and
+    /// removes their maps. Until then they serve beside these, by what they were told last: an address that one
+    /// has translated is none that the other knows. So call it once everything is programmed here.
+    ///
+    /// # Errors
+    /// [`KernelError::Path`]; the call may be repeated.
+    pub fn remove_other_versions(&self) -> Result<(), KernelError> {
+        for version in bpffs::clear_others(&self.pin_path, &DETACH_ORDER)? {
+            tracing::info!(version, "removed programs and maps of another version of Shunt");
+        }
+        Ok(())
     }
 
     /// What the kernel has.

@@ -13,11 +13,14 @@ use std::net::IpAddr;
 pub struct FrontendRules {
     /// `externalIPs` are served (Kubernetes' gate AllowServiceExternalIPs, KEP-5707).
     pub external_ips: bool,
+    /// `loadBalancerSourceRanges` bind pods and the node too, as in kube-proxy; else only clients outside of
+    /// the cluster, as in Cilium.
+    pub source_ranges_in_cluster: bool,
 }
 
 impl Default for FrontendRules {
     fn default() -> Self {
-        Self { external_ips: true }
+        Self { external_ips: true, source_ranges_in_cluster: true }
     }
 }
 

@@ -80,15 +80,14 @@ pub fn node_port_addresses(
         if localhost && (*addresses == NodePortAddresses::Primary || accepts(&loopback)) {
             chosen.push(loopback);
         }
-        let own = node.into_iter().flat_map(|node| &node.addresses).copied();
-        let own = own.filter(|address| Family::of(address) == family && !is_bound_to_link(address));
-        if *addresses == NodePortAddresses::Primary {
-            chosen.extend(own.take(1));
-            continue;
+        let own = node.map_or(&[][..], |node| &node.addresses);
+        let all = if *addresses == NodePortAddresses::Primary { own } else { local.unwrap_or(own) };
+        let all = all.iter().copied();
+        let mut all = all.filter(|address| Family::of(address) == family && !is_bound_to_link(address));
+        match addresses {
+            NodePortAddresses::Primary => chosen.extend(all.next()),
+            NodePortAddresses::All | NodePortAddresses::Networks(_) => chosen.extend(all.filter(accepts)),
         }
-        let local = local.unwrap_or_default().iter().copied();
-        let local = local.filter(|address| Family::of(address) == family && !is_bound_to_link(address));
-        chosen.extend(own.chain(local).filter(accepts));
     }
     chosen.sort_unstable();
     chosen.dedup();

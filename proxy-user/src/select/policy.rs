@@ -1,5 +1,6 @@
 //! Which policies a service port has.
 
+use super::FrontendRules;
 use crate::{
     model::{Service, ServiceType, TrafficPolicy},
     table::{Member, SourceRange},
@@ -11,7 +12,12 @@ use proxy_common::abi::ServiceFlags;
 /// "Any usable endpoint anywhere" stands beside the sets: it tells a service without endpoints
 /// (refused) from one whose endpoints a policy excludes (dropped).
 #[must_use]
-pub fn select_flags(service: &Service, members: &[Member], source_ranges: &[SourceRange]) -> ServiceFlags {
+pub fn select_flags(
+    service: &Service,
+    rules: FrontendRules,
+    members: &[Member],
+    source_ranges: &[SourceRange],
+) -> ServiceFlags {
     let mut flags = ServiceFlags::default();
     if service.internal_policy == TrafficPolicy::Local {
         flags |= ServiceFlags::INTERNAL_LOCAL;
@@ -24,6 +30,9 @@ pub fn select_flags(service: &Service, members: &[Member], source_ranges: &[Sour
     }
     if !source_ranges.is_empty() {
         flags |= ServiceFlags::SOURCE_RANGES;
+        if !rules.source_ranges_in_cluster {
+            flags |= ServiceFlags::SOURCE_RANGES_OUTSIDE;
+        }
     }
     flags
 }

@@ -13,6 +13,7 @@
 
 mod adopt;
 mod buddy;
+mod change;
 mod claims;
 mod node;
 mod plan;

@@ -1,8 +1,9 @@
 //! Making a service port what its specification says, by the smallest difference.
 
 use super::{
-    Full, Membership, Plan, PortHandle, PortSpec, SourceRange, Table, WhenFull,
+    Full, Plan, PortHandle, PortSpec, SourceRange, Table, WhenFull,
     buddy::{Block, order_for},
+    change::{Change, SetChange, difference},
     port::{Held, Port, Set, Which},
     sets::SetWriter,
     spec::Member,
@@ -11,6 +12,7 @@ use super::{
 use crate::writer::{PrefixKey, Store};
 use proxy_common::abi::{BackendEntry, BackendFlags, SourceRangeKey};
 use smol_str::{SmolStr, format_smolstr};
+use std::ops::Range;
 
 /// Bytes of a name before its text: the length.
 const NAME_HEADER: usize = 2;
@@ -184,103 +186,6 @@ pub(super) fn name_block_order(text: &str) -> u32 {
     order_for((NAME_HEADER + text.len()).div_ceil(NAME_CELL) as u32)
 }
 
-/// The difference between what a service port holds and what it should hold.
-#[derive(Default)]
-struct Change {
-    next: Vec<Held>,
-    /// Members of `next` that need a backend, by place.
-    fresh: Vec<usize>,
-    /// Backends that leave the service port.
-    retired: Vec<u32>,
-    cluster: SetChange,
-    local: SetChange,
-}
-
-/// What leaves and enters one set.
-#[derive(Default)]
-struct SetChange {
-    gone: Vec<u32>,
-    /// By place in `next`: the backend of a fresh member is not yet known.
-    come: Vec<usize>,
-}
-
-impl Change {
-    /// Walks the two ascending lists side by side. Without `additions`, only removals are kept, and an
-    /// endpoint of which other facts are known now stays as it was.
-    fn between(held: &[Held], wanted: &[Member], additions: bool) -> Self {
-        let mut change = Self { next: Vec::with_capacity(wanted.len()), ..Self::default() };
-        let (mut old, mut new) = (held.iter().peekable(), wanted.iter().peekable());
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (None, None) => break,
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some(held), Some(member)) => held.member.key().cmp(&member.key()),
-            };
-            let had = if order.is_le() { old.next() } else { None };
-            let wants = if order.is_ge() { new.next() } else { None };
-            match (had, wants) {
-                // What is known of an endpoint is part of its backend: another fact, another backend.
-                // Without room for that one, the old one goes on serving.
-                (Some(held), Some(member)) if held.member.flags == member.flags || !additions => {
-                    change.keep(*held, member.sets, additions);
-                }
-                (had, wants) => {
-                    if let Some(held) = had {
-                        change.drop(*held);
-                    }
-                    // Nobody was ever sent to an endpoint that is new and in neither set.
-                    if let Some(member) = wants.filter(|member| additions && !member.sets.is_none()) {
-                        change.add(*member);
-                    }
-                }
-            }
-        }
-        change
-    }
-
-    fn set(&mut self, which: Which) -> &mut SetChange {
-        match which {
-            Which::Cluster => &mut self.cluster,
-            Which::Local => &mut self.local,
-        }
-    }
-
-    fn keep(&mut self, mut held: Held, sets: Membership, additions: bool) {
-        let was = held.member;
-        held.member.sets = if additions {
-            sets
-        } else {
-            Membership { cluster: was.sets.cluster && sets.cluster, local: was.sets.local && sets.local }
-        };
-        let place = self.next.len();
-        for which in Which::BOTH {
-            match (which.has(&was), which.has(&held.member)) {
-                (true, false) => self.set(which).gone.push(held.backend),
-                (false, true) => self.set(which).come.push(place),
-                _ => {}
-            }
-        }
-        self.next.push(held);
-    }
-
-    fn drop(&mut self, held: Held) {
-        for which in Which::BOTH.into_iter().filter(|w| w.has(&held.member)) {
-            self.set(which).gone.push(held.backend);
-        }
-        self.retired.push(held.backend);
-    }
-
-    fn add(&mut self, member: Member) {
-        let place = self.next.len();
-        for which in Which::BOTH.into_iter().filter(|w| w.has(&member)) {
-            self.set(which).come.push(place);
-        }
-        self.fresh.push(place);
-        self.next.push(Held { member, backend: u32::MAX, flags: member.backend_flags() });
-    }
-}
-
 /// Plans the stores that make the members of a service port those that are wanted.
 fn update_members(
     port: &mut Port,
@@ -293,25 +198,23 @@ fn update_members(
     for which in Which::BOTH {
         SetWriter { service: index, which, set: port.set_mut(which), stock, plan }.repair();
     }
-    let unchanged = port.members.len() == wanted.len()
-        && port
-            .members
-            .iter()
-            .zip(wanted)
-            .all(|(held, member)| held.member == *member && held.flags == member.backend_flags());
-    if unchanged {
+    // Of a thousand endpoints one has changed, as a rule: only what lies between the first and the last
+    // difference is looked at.
+    let place = difference(&port.members, wanted);
+    if place.is_empty() && port.members.len() == wanted.len() {
         return Ok(());
     }
-    let change = Change::between(&port.members, wanted, true);
+    let wanted = &wanted[place.start..place.end + wanted.len() - port.members.len()];
+    let change = Change::between(&port.members[place.clone()], wanted, true);
     match reserve(port, &change, stock) {
         Ok(larger) => {
-            carry_out(port, index, change, larger, stock, plan);
+            carry_out(port, index, place, change, larger, stock, plan);
             Ok(())
         }
         Err(full) => {
             if when_full == WhenFull::Reduce {
-                let change = Change::between(&port.members, wanted, false);
-                carry_out(port, index, change, [None; 2], stock, plan);
+                let change = Change::between(&port.members[place.clone()], wanted, false);
+                carry_out(port, index, place, change, [None; 2], stock, plan);
             }
             Err(full)
         }
@@ -346,6 +249,7 @@ fn reserve(port: &Port, change: &Change, stock: &mut Stock) -> Result<[Option<Bl
 fn carry_out(
     port: &mut Port,
     index: u32,
+    place: Range<usize>,
     mut change: Change,
     larger: [Option<Block>; 2],
     stock: &mut Stock,
@@ -384,5 +288,5 @@ fn carry_out(
     for backend in change.retired {
         stock.retire(backend, plan);
     }
-    port.members = change.next;
+    port.members.splice(place, change.next);
 }

@@ -5,9 +5,8 @@ use super::{Capacities, FrontendKey, MapReader, NODE_CELLS, Name, PrefixKey, Sto
 use ahash::AHashMap;
 use proxy_common::{
     abi::{
-        Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, EndpointSet, FrontendKey4,
-        FrontendKey6, FrontendValue, NodeEntry, NodeFlags, ReverseEntry, ServiceEntry, ServiceFlags,
-        SocketKey,
+        Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
+        FrontendValue, NodeEntry, NodeFlags, ReverseEntry, ServiceEntry, SocketKey,
     },
     datapath::{Full, Tables},
 };
@@ -292,20 +291,8 @@ impl Tables for MemoryMaps {
         self.frontends.get(&FrontendKey::V6(*key)).copied()
     }
 
-    fn service_flags(&self, service: u32) -> Option<ServiceFlags> {
-        self.service(service).map(|entry| entry.flags)
-    }
-
-    fn affinity_seconds(&self, service: u32) -> u32 {
-        self.service(service).map_or(0, |entry| entry.affinity_seconds)
-    }
-
-    fn cluster_set(&self, service: u32) -> Option<EndpointSet> {
-        self.service(service).map(|entry| entry.cluster)
-    }
-
-    fn local_set(&self, service: u32) -> Option<EndpointSet> {
-        self.service(service).map(|entry| entry.local)
+    fn service_entry(&self, service: u32) -> Option<ServiceEntry> {
+        self.service(service)
     }
 
     fn slot(&self, index: u32) -> Option<BackendRef> {

@@ -12,7 +12,7 @@ fn read(content: &[u8]) {
 }
 
 fn example() -> impl Strategy<Value = Vec<u8>> {
-    let names = vec!["node.yaml", "web.yaml", "dns.yaml", "empty.yaml"];
+    let names = vec!["node.yaml", "web.yaml", "cart.yaml", "dns.yaml", "empty.yaml"];
     prop::sample::select(names).prop_map(|name| fs::read(examples().join(name)).unwrap())
 }
 

@@ -8,7 +8,12 @@ fn the_examples_are_what_the_demo_needs() {
     assert_eq!(state.problems, [""; 0]);
     assert_eq!(
         state.services(),
-        ["default/empty=10.96.0.99", "default/web=10.96.0.10", "kube-system/kube-dns=10.96.0.53"]
+        [
+            "default/cart=10.96.0.20",
+            "default/empty=10.96.0.99",
+            "default/web=10.96.0.10",
+            "kube-system/kube-dns=10.96.0.53"
+        ]
     );
     assert_eq!(state.nodes["lab-node"].zone.as_deref(), Some("zone-a"));
 
@@ -26,6 +31,7 @@ fn the_examples_are_what_the_demo_needs() {
         v4.chain((1..=last).map(|pod| format!("fd00:10:244::{}", 10 + pod))).collect()
     };
     assert_eq!(addresses("web"), pods(3));
+    assert_eq!(addresses("cart"), pods(4));
     assert_eq!(addresses("kube-dns"), pods(4));
     assert!(addresses("empty").is_empty());
 

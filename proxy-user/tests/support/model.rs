@@ -147,7 +147,9 @@ fn is_local(endpoint: &Endpoint) -> bool {
 /// the slice with the smaller name, then the first.
 fn endpoints(world: &World, (service, port, protocol, family): &Owner) -> BTreeMap<SocketAddr, Endpoint> {
     let mut found: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
-    let of_service = |slice: &&EndpointSlice| slice.service == service.name && slice.family == *family;
+    let of_service = |slice: &&EndpointSlice| {
+        (&slice.name.namespace, &slice.service, slice.family) == (&service.namespace, &service.name, *family)
+    };
     for slice in world.slices.values().filter(of_service) {
         let Some(joined) = slice.ports.iter().find(|p| p.name == *port && p.protocol == *protocol) else {
             continue;

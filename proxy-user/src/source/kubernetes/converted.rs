@@ -1,5 +1,6 @@
 //! What a conversion gives back: the model object and the warnings.
 
+use super::text::{NAME_RULE, is_dns_name, printable};
 use crate::model::{EndpointSlice, Event, Node, ObjectName, Service, ServiceCidr};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smol_str::SmolStr;
@@ -109,7 +110,19 @@ impl Warnings {
     }
 
     pub(super) fn add(&mut self, field: impl Into<String>, text: impl Into<String>) {
-        self.found.push(Warning { object: self.object.clone(), field: field.into(), text: text.into() });
+        let text = printable(text.into());
+        self.found.push(Warning { object: self.object.clone(), field: field.into(), text });
+    }
+
+    /// False, with a warning, for a name that the API server would not let through. With a slash in it,
+    /// the text that names a service port in the maps could not be taken apart again.
+    pub(super) fn accept_name(&mut self, field: &str, name: &str) -> bool {
+        if name.is_empty() {
+            self.add(field, "is missing, the object is ignored");
+        } else if !is_dns_name(name) {
+            self.add(field, format!("{name:?} {NAME_RULE}, the object is ignored"));
+        }
+        is_dns_name(name)
     }
 
     pub(super) fn with<T>(self, object: Option<T>) -> Converted<T> {

@@ -10,9 +10,11 @@ mod port;
 mod service;
 mod service_cidr;
 mod slice;
+mod text;
 
 pub use converted::{Converted, ObjectId, Warning};
 pub use node::node;
 pub use service::service;
 pub use service_cidr::service_cidr;
 pub use slice::endpoint_slice;
+pub(super) use text::{NAME_RULE, is_dns_name, printable};

@@ -17,8 +17,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 pub fn node(object: &api::Node) -> Converted<model::Node> {
     let name = SmolStr::new(object.metadata.name.as_deref().unwrap_or_default());
     let mut warnings = Warnings::of(ObjectId::Node(name.clone()));
-    if name.is_empty() {
-        warnings.add("metadata.name", "is missing, the Node is ignored");
+    if !warnings.accept_name("metadata.name", &name) {
         return warnings.with(None);
     }
 
@@ -38,11 +37,15 @@ pub fn node(object: &api::Node) -> Converted<model::Node> {
     }
 
     let spec = object.spec.as_ref();
-    let (field, cidrs) = match spec.and_then(|spec| spec.pod_cidrs.as_deref()) {
-        Some(cidrs) if !cidrs.is_empty() => ("podCIDRs", cidrs.to_vec()),
-        _ => ("podCIDR", spec.and_then(|spec| spec.pod_cidr.clone()).into_iter().collect()),
+    let listed = spec.and_then(|spec| spec.pod_cidrs.as_deref()).unwrap_or_default();
+    let single = spec.and_then(|spec| spec.pod_cidr.as_ref());
+    let pod_cidrs = if listed.is_empty() {
+        parse_cidrs(single.map(std::slice::from_ref).unwrap_or_default(), |_, why| {
+            warnings.add("spec.podCIDR", why);
+        })
+    } else {
+        parse_cidrs(listed, |index, why| warnings.add(format!("spec.podCIDRs[{index}]"), why))
     };
-    let pod_cidrs = parse_cidrs(&cidrs, |index, why| warnings.add(format!("spec.{field}[{index}]"), why));
     let zone = label(&object.metadata, ZONE).filter(|zone| !zone.is_empty()).map(SmolStr::new);
     warnings.with(Some(model::Node { name, zone, addresses, pod_cidrs }))
 }
@@ -93,6 +96,14 @@ mod tests {
             wrong.warnings[0].to_string(),
             "Node n: status.addresses[0].address: \"300.0.0.1\" is not an IP address, ignored"
         );
+
+        for (spec, field) in [
+            (json!({"podCIDR": "10.0.0.0"}), "spec.podCIDR"),
+            (json!({"podCIDR": "10.0.0.0", "podCIDRs": ["10.0.0.0/8", ""]}), "spec.podCIDRs[1]"),
+        ] {
+            let wrong = convert(json!({"metadata": {"name": "n"}, "spec": spec}));
+            assert_eq!(wrong.warnings.iter().map(|w| w.field.as_str()).collect::<Vec<_>>(), [field]);
+        }
 
         let nameless = convert(json!({}));
         assert_eq!((nameless.object, nameless.warnings.len()), (None, 1));

@@ -20,13 +20,14 @@ const DEFAULT_AFFINITY: u32 = 10_800;
 const LONGEST_AFFINITY: u32 = 86_400;
 
 /// A Service of any type. Services that are not to be programmed (headless, ExternalName, another
-/// proxy's) are returned all the same, marked as such; only one without a name is ignored.
+/// proxy's) are returned all the same, marked as such; only one without a name that can be is ignored.
 #[must_use]
 pub fn service(object: &api::Service) -> Converted<model::Service> {
     let name = name_of(&object.metadata);
     let mut warnings = Warnings::of(ObjectId::Service(name.clone()));
-    if name.name.is_empty() {
-        warnings.add("metadata.name", "is missing, the Service is ignored");
+    if !(warnings.accept_name("metadata.name", &name.name)
+        && warnings.accept_name("metadata.namespace", &name.namespace))
+    {
         return warnings.with(None);
     }
     let absent = api::ServiceSpec::default();

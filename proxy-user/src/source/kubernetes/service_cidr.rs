@@ -10,8 +10,7 @@ use smol_str::SmolStr;
 pub fn service_cidr(object: &api::ServiceCIDR) -> Converted<model::ServiceCidr> {
     let name = SmolStr::new(object.metadata.name.as_deref().unwrap_or_default());
     let mut warnings = Warnings::of(ObjectId::ServiceCidr(name.clone()));
-    if name.is_empty() {
-        warnings.add("metadata.name", "is missing, the ServiceCIDR is ignored");
+    if !warnings.accept_name("metadata.name", &name) {
         return warnings.with(None);
     }
     let listed = object.spec.as_ref().and_then(|spec| spec.cidrs.as_deref()).unwrap_or_default();

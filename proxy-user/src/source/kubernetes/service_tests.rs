@@ -93,6 +93,14 @@ fn names_and_labels() {
 
     let nameless = convert(json!({"metadata": {"generateName": "web-"}}));
     assert_eq!((fields(&nameless), &nameless.object), (vec!["metadata.name"], &None));
+    // `a/b` in the maps' text of a service port would be the Service `b` of the namespace `a`.
+    for (metadata, field) in [
+        (json!({"name": "a/b"}), "metadata.name"),
+        (json!({"name": "web", "namespace": "a/b"}), "metadata.namespace"),
+    ] {
+        let refused = convert(json!({"metadata": metadata}));
+        assert_eq!((fields(&refused), &refused.object), (vec![field], &None));
+    }
 
     let spec_less = convert(json!({"metadata": {"name": "web"}}));
     assert_eq!(fields(&spec_less), ["spec.clusterIP", "spec.ports"]);

@@ -20,8 +20,9 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 pub fn endpoint_slice(object: &api::EndpointSlice) -> Converted<model::EndpointSlice> {
     let name = name_of(&object.metadata);
     let mut warnings = Warnings::of(ObjectId::EndpointSlice(name.clone()));
-    if name.name.is_empty() {
-        warnings.add("metadata.name", "is missing, the slice is ignored");
+    if !(warnings.accept_name("metadata.name", &name.name)
+        && warnings.accept_name("metadata.namespace", &name.namespace))
+    {
         return warnings.with(None);
     }
     if label(&object.metadata, HEADLESS).is_some() {
@@ -176,6 +177,7 @@ mod tests {
             (named(json!({})), 1),
             (named(json!({SERVICE_NAME: ""})), 1),
             (json!({"metadata": {"labels": {SERVICE_NAME: "web"}}}), 1),
+            (json!({"metadata": {"name": "a/b", "labels": {SERVICE_NAME: "web"}}}), 1),
         ];
         for (changes, warnings) in table {
             let converted = convert(slice(changes.clone()));

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{self, Event},
-    source::kubernetes::{self, Converted, ObjectId},
+    source::kubernetes::{self, Converted, NAME_RULE, ObjectId, is_dns_name},
 };
 use k8s_openapi::{
     Resource,
@@ -197,10 +197,7 @@ impl Name {
         let text = |field: &str| match value.get("metadata").and_then(|metadata| metadata.get(field)) {
             None | Some(Value::Null) => Ok(""),
             Some(Value::String(text)) if text.is_empty() || is_dns_name(text) => Ok(text.as_str()),
-            Some(other) => {
-                let rule = "is not a name of lower-case letters, digits, '-' and '.'";
-                Err(format!("metadata.{field}: {other} {rule}"))
-            }
+            Some(other) => Err(format!("metadata.{field}: {other} {NAME_RULE}")),
         };
         let (name, namespace) = (text("name")?, text("namespace")?);
         if name.is_empty() {
@@ -213,16 +210,6 @@ impl Name {
     fn namespaced(self) -> model::ObjectName {
         model::ObjectName::new(self.namespace, self.name)
     }
-}
-
-/// The form of a DNS subdomain, which all our kinds' names have.
-fn is_dns_name(text: &str) -> bool {
-    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    text.len() <= 253
-        && text.bytes().all(inner)
-        && end(text.as_bytes().first())
-        && end(text.as_bytes().last())
 }
 
 /// The slice with the API server's default for a port's name, which no server has filled in here. A

@@ -199,3 +199,16 @@ fn warnings_of_the_conversion_are_told_with_the_place() {
     );
     assert_eq!(found.problems[0].severity, Severity::Warning);
 }
+
+#[test]
+fn what_an_object_says_of_itself_stays_on_one_line() {
+    let unknown = with(service("web"), "/spec", "port\ts\n", json!(80));
+    let label = with(service("web"), "/metadata", "labels", json!({"a\u{1b}[2J": 5}));
+    let kind = with(service("web"), "", "kind", json!("Po\nd"));
+    let family = with(service("web"), "/spec", "ipFamilies", json!(["IPv\n4"]));
+    for value in [unknown, label, kind, family] {
+        let lines = problems(&read(value));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(!lines[0].contains(char::is_control), "{lines:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What went wrong, and where: the file, the document in it, the object.
 
+use crate::source::kubernetes::printable;
 use smol_str::SmolStr;
 use std::{
     fmt, io,
@@ -98,11 +99,11 @@ impl Place {
 
     /// The same place, once it is known what stands there.
     pub(super) fn naming(&self, object: impl fmt::Display) -> Self {
-        Self { object: SmolStr::from(object.to_string()), ..self.clone() }
+        Self { object: SmolStr::from(printable(object.to_string())), ..self.clone() }
     }
 
     pub(super) fn problem(&self, severity: Severity, text: impl Into<String>) -> Problem {
-        Problem { severity, place: self.clone(), text: text.into() }
+        Problem { severity, place: self.clone(), text: printable(text.into()) }
     }
 }
 
