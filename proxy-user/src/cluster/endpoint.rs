@@ -6,25 +6,25 @@ use super::{
 };
 use crate::model::{Conditions, Endpoint, Family, ObjectName, SlicePort};
 use proxy_common::abi::Address;
-use std::sync::Arc;
+use std::{mem::take, sync::Arc};
 
-/// An EndpointSlice as the cluster keeps it.
+/// An EndpointSlice as the cluster keeps it; its endpoints are among those of its service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KnownSlice {
     /// Name of the slice itself.
     pub name: ObjectName,
     /// The service that it belongs to.
     pub service: ServiceId,
+    /// Its number among the slices of the service, by which endpoints name it.
+    pub(super) number: u32,
     /// `addressType`.
     pub family: Family,
     /// Its ports, shared by all slices that have the same.
     pub ports: Arc<[SlicePort]>,
-    /// Its endpoints, by address.
-    pub endpoints: Vec<KnownEndpoint>,
 }
 
 /// An endpoint as the cluster keeps it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KnownEndpoint {
     /// Its address.
     pub address: Address,
@@ -36,27 +36,26 @@ pub struct KnownEndpoint {
     pub hints: HintsId,
 }
 
-/// What a proxy on node `node` needs of a slice's endpoints, by address, in the memory they came in.
-/// Endpoints of another family than the slice's are left out.
+/// What a proxy on node `node` needs of a slice's endpoints, by address. Endpoints of another family than the
+/// slice's are left out.
 pub(super) fn known_endpoints(
-    endpoints: Vec<Endpoint>,
+    mut endpoints: Vec<Endpoint>,
     family: Family,
     node: &str,
-    mut hints: impl FnMut(HintList) -> HintsId,
+    mut share: impl FnMut(HintList) -> HintsId,
 ) -> Vec<KnownEndpoint> {
-    let of_family = endpoints.into_iter().filter(|endpoint| Family::of(&endpoint.address) == family);
-    let known = of_family.map(|endpoint| {
-        let Endpoint { address, conditions, node: on, zone_hints, node_hints } = endpoint;
-        KnownEndpoint {
-            address: address.into(),
-            conditions,
+    let mut known = Vec::with_capacity(endpoints.len());
+    // By reference: an endpoint that is moved costs more than all that is done with it here.
+    for endpoint in endpoints.iter_mut().filter(|endpoint| Family::of(&endpoint.address) == family) {
+        let hints = HintList { zones: take(&mut endpoint.zone_hints), nodes: take(&mut endpoint.node_hints) };
+        known.push(KnownEndpoint {
+            address: endpoint.address.into(),
+            conditions: endpoint.conditions,
             // An endpoint without nodeName is never local.
-            local: on.is_some_and(|on| on == node),
-            hints: hints(HintList { zones: zone_hints, nodes: node_hints }),
-        }
-    });
-    let mut known: Vec<_> = known.collect();
-    // Selection merges sorted runs; a slice without order changes nothing else.
+            local: endpoint.node.as_deref() == Some(node),
+            hints: share(hints),
+        });
+    }
     known.sort_by_key(|endpoint| endpoint.address);
     known
 }

@@ -1,13 +1,13 @@
 //! Services, slices and this node; and which services changed since they were last taken.
 
 use super::{
-    KnownSlice,
-    endpoint::known_endpoints,
+    KnownSlice, KnownSlices,
+    endpoints::Endpoints,
     hints::HintLists,
     named_slab::{Named, NamedSlab},
     port_lists::PortLists,
 };
-use crate::model::{EndpointSlice, Event, Family, Node, ObjectName, Service, ServiceCidr};
+use crate::model::{Event, Family, Node, ObjectName, Service, ServiceCidr};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -15,7 +15,7 @@ use std::{collections::VecDeque, net::IpAddr};
 
 /// A service in the cluster's memory: a Service, or the slices of one that is not known (yet).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ServiceId(u32);
+pub struct ServiceId(pub(super) u32);
 
 impl ServiceId {
     /// Place in arrays that run beside the cluster's; reused after [`Cluster::forget`].
@@ -32,16 +32,18 @@ pub struct KnownService {
     pub name: ObjectName,
     /// The Service; absent while only slices are known.
     pub service: Option<Service>,
-    /// Its slices, by place in the cluster's memory, in the order of their names: what counts of an endpoint
-    /// that two of them list does not depend on which came first.
-    slices: SmallVec<[u32; 4]>,
+    /// Its slices, by place in the cluster's memory. Their order here numbers them.
+    pub(super) slices: SmallVec<[u32; 4]>,
+    /// What they list.
+    pub(super) endpoints: Endpoints,
     /// It stands in the queue.
     queued: bool,
 }
 
 impl KnownService {
     fn new(name: ObjectName) -> Self {
-        Self { name, service: None, slices: SmallVec::new(), queued: false }
+        let (slices, endpoints) = (SmallVec::new(), Endpoints::default());
+        Self { name, service: None, slices, endpoints, queued: false }
     }
 }
 
@@ -60,14 +62,14 @@ impl Named for KnownSlice {
 /// Everything that sources have reported, as far as this node needs it.
 #[derive(Debug)]
 pub struct Cluster {
-    node_name: SmolStr,
-    node: Option<Node>,
+    pub(super) node_name: SmolStr,
+    pub(super) node: Option<Node>,
     local_addresses: Option<Vec<IpAddr>>,
     service_cidrs: Vec<ServiceCidr>,
-    services: NamedSlab<KnownService>,
-    slices: NamedSlab<KnownSlice>,
-    port_lists: PortLists,
-    hints: HintLists,
+    pub(super) services: NamedSlab<KnownService>,
+    pub(super) slices: NamedSlab<KnownSlice>,
+    pub(super) port_lists: PortLists,
+    pub(super) hints: HintLists,
     /// Services that changed, oldest change first. A service stands in it once, however often it
     /// changes while it waits.
     queue: VecDeque<ServiceId>,
@@ -166,8 +168,9 @@ impl Cluster {
     }
 
     /// The slices of a service.
-    pub fn slices(&self, service: &KnownService) -> impl Iterator<Item = &KnownSlice> + Clone {
-        service.slices.iter().filter_map(|place| self.slices.get(*place))
+    #[must_use]
+    pub const fn slices<'a>(&'a self, service: &'a KnownService) -> KnownSlices<'a> {
+        KnownSlices::new(service, &self.slices)
     }
 
     /// Drops a service of which nothing is known any more; false while something is.
@@ -205,7 +208,7 @@ impl Cluster {
         }
     }
 
-    fn id_of(&mut self, name: &ObjectName) -> ServiceId {
+    pub(super) fn id_of(&mut self, name: &ObjectName) -> ServiceId {
         let place = self.services.find(name);
         ServiceId(place.unwrap_or_else(|| self.services.insert(KnownService::new(name.clone()))))
     }
@@ -223,65 +226,6 @@ impl Cluster {
         if let Some(place) = self.services.find(name) {
             self.services[place].service = None;
             self.mark_dirty(ServiceId(place));
-        }
-    }
-
-    fn apply_slice(&mut self, slice: EndpointSlice) {
-        let Some(place) = self.slices.find(&slice.name) else {
-            return self.insert_slice(slice);
-        };
-        let known = &mut self.slices[place];
-        let service = known.service;
-        let owner = &self.services[service.0].name;
-        if owner.namespace != slice.name.namespace || owner.name != slice.service {
-            // The label names another service now.
-            self.delete_slice(&slice.name);
-            return self.insert_slice(slice);
-        }
-        let EndpointSlice { family, ports, endpoints, .. } = slice;
-        let zone = self.node.as_ref().and_then(|node| node.zone.as_deref());
-        let (hints, node) = (&mut self.hints, self.node_name.as_str());
-        let mut endpoints = known_endpoints(endpoints, family, node, |list| hints.share(list, node, zone));
-        let same_ports = *known.ports == *ports;
-        if same_ports && known.family == family && known.endpoints == endpoints {
-            endpoints.iter().for_each(|endpoint| self.hints.release(endpoint.hints));
-            return;
-        }
-        known.endpoints.iter().for_each(|endpoint| self.hints.release(endpoint.hints));
-        known.family = family;
-        known.endpoints.clear();
-        known.endpoints.reserve_exact(endpoints.len());
-        known.endpoints.append(&mut endpoints);
-        if !same_ports {
-            let ports = self.port_lists.share(ports);
-            self.port_lists.release(std::mem::replace(&mut known.ports, ports));
-        }
-        self.mark_dirty(service);
-    }
-
-    fn insert_slice(&mut self, slice: EndpointSlice) {
-        let EndpointSlice { name, service, family, ports, endpoints } = slice;
-        let service = self.id_of(&ObjectName { namespace: name.namespace.clone(), name: service });
-        let zone = self.node.as_ref().and_then(|node| node.zone.as_deref());
-        let (hints, node) = (&mut self.hints, self.node_name.as_str());
-        let mut endpoints = known_endpoints(endpoints, family, node, |list| hints.share(list, node, zone));
-        endpoints.shrink_to_fit();
-        let ports = self.port_lists.share(ports);
-        let place = self.slices.insert(KnownSlice { name, service, family, ports, endpoints });
-        let (slices, name) = (&self.slices, &self.slices[place].name);
-        let listed = &mut self.services[service.0].slices;
-        let at = listed.partition_point(|other| slices[*other].name < *name);
-        listed.insert(at, place);
-        self.mark_dirty(service);
-    }
-
-    fn delete_slice(&mut self, name: &ObjectName) {
-        if let Some(place) = self.slices.find(name) {
-            let slice = self.slices.remove(place);
-            self.services[slice.service.0].slices.retain(|other| *other != place);
-            self.port_lists.release(slice.ports);
-            slice.endpoints.iter().for_each(|endpoint| self.hints.release(endpoint.hints));
-            self.mark_dirty(slice.service);
         }
     }
 }

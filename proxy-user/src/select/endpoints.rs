@@ -3,12 +3,12 @@
 
 use super::{ClusterSet, LocalSet};
 use crate::{
-    cluster::{HintLists, HintsId, KnownEndpoint, KnownSlice},
+    cluster::{HintLists, HintsId, KnownEndpoint, KnownSlice, KnownSlices, ListedEndpoint},
     model::{Family, ServicePort},
     table::{Member, Membership},
 };
 use proxy_common::abi::{Address, BackendFlags};
-use std::cmp::Ordering;
+use smallvec::SmallVec;
 
 /// An endpoint that may get traffic: it is ready, or serves while it terminates.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,10 +30,10 @@ pub struct UsableEndpoint {
 ///
 /// One that policy or topology leaves out is among them, in neither set: flows that it has go on. Says by
 /// which rules the sets came about.
-pub fn select_endpoints<'a>(
+pub fn select_endpoints(
     port: &ServicePort,
     family: Family,
-    slices: impl Iterator<Item = &'a KnownSlice>,
+    slices: KnownSlices<'_>,
     hints: &HintLists,
     usable: &mut Vec<UsableEndpoint>,
     members: &mut Vec<Member>,
@@ -58,32 +58,37 @@ pub fn select_endpoints<'a>(
 /// * An endpoint may stand in two slices, with different conditions, while the controller moves it. The entry
 ///   that says it is local counts, then the one that says it is ready, then that of the slice with the smaller
 ///   name: whatever the order of events, the outcome is the same.
-fn join<'a>(
-    port: &ServicePort,
-    family: Family,
-    slices: impl Iterator<Item = &'a KnownSlice>,
-    usable: &mut Vec<UsableEndpoint>,
-) {
+fn join(port: &ServicePort, family: Family, slices: KnownSlices<'_>, usable: &mut Vec<UsableEndpoint>) {
     usable.clear();
-    for slice in slices.filter(|slice| slice.family == family) {
-        let joined = slice.ports.iter().find(|p| p.protocol == port.protocol && p.name == port.name);
-        let Some(number) = joined.map(|p| p.port.to_be()) else { continue };
-        usable.extend(slice.endpoints.iter().filter(|endpoint| is_usable(endpoint)).map(|endpoint| {
-            UsableEndpoint {
-                address: endpoint.address,
-                port: number,
-                ready: endpoint.conditions.ready,
-                local: endpoint.local,
-                hints: endpoint.hints,
-            }
-        }));
+    let joined = |slice: &KnownSlice| {
+        let mut joined = slice.ports.iter().filter(|p| p.protocol == port.protocol && p.name == port.name);
+        joined.next().filter(|_| slice.family == family).map(|p| p.port.to_be())
+    };
+    let numbers: SmallVec<[Option<u16>; 16]> = slices.iter().map(joined).collect();
+    let numbers = numbers.as_slice();
+    let joined = slices.endpoints().iter().filter(|listed| is_usable(&listed.endpoint));
+    usable.extend(joined.filter_map(|ListedEndpoint { endpoint, slice }| {
+        Some(UsableEndpoint {
+            port: numbers[*slice as usize]?,
+            address: endpoint.address,
+            ready: endpoint.conditions.ready,
+            local: endpoint.local,
+            hints: endpoint.hints,
+        })
+    }));
+    let mut different = numbers.iter().flatten();
+    let first = different.next();
+    if different.any(|number| Some(number) != first) {
+        // Endpoints come by address alone. Stable, for the order of slices.
+        usable.sort_by_key(|endpoint| (endpoint.address, endpoint.port));
     }
-    // A stable sort takes each slice as one ascending run, and keeps the order of slices among equals.
-    usable.sort_by(|a, b| match (a.address, a.port).cmp(&(b.address, b.port)) {
-        Ordering::Equal => (b.local, b.ready).cmp(&(a.local, a.ready)),
-        order => order,
+    usable.dedup_by(|later, kept| {
+        let same = (later.address, later.port) == (kept.address, kept.port);
+        if same && (later.local, later.ready) > (kept.local, kept.ready) {
+            *kept = *later;
+        }
+        same
     });
-    usable.dedup_by_key(|endpoint| (endpoint.address, endpoint.port));
 }
 
 /// A terminating endpoint that does not serve is never used, nor is one that is neither ready nor
