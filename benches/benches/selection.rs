@@ -1,17 +1,18 @@
-//! A service with 1000 endpoints in ten slices when one of them changes: selection alone, and the
-//! whole line. `cargo bench -p benches --bench selection`
+//! What selection costs: a service with 1000 endpoints in ten slices when one of them changes, and 10,000
+//! services when the node's zone changes. `cargo bench -p benches --bench selection`
 
 use benches::cluster::{NODE, SampleCluster};
 use criterion::{BatchSize, Criterion};
 use shunt::{
     engine::{Engine, Rules},
-    model::{Event, Family},
+    model::{Event, Family, Node},
     select::select_endpoints,
     writer::MemoryMaps,
 };
 use std::time::Duration;
 
 const ENDPOINTS: u32 = 1_000;
+const SERVICES: u32 = 10_000;
 
 fn main() {
     let cluster = SampleCluster::new(1, ENDPOINTS);
@@ -59,7 +60,40 @@ fn main() {
         });
     });
     group.finish();
+    zone(&mut criterion);
     criterion.final_summary();
+}
+
+/// The node's zone label changes: every service is selected anew. With hints for two zones each change
+/// exchanges the endpoints of every cluster set; without hints nothing comes of it.
+fn zone(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("the zone label changes over 10000 services");
+    group.sample_size(20);
+    for (name, hints) in [("with hints", true), ("without hints", false)] {
+        let cluster = SampleCluster::new(SERVICES, 10);
+        let maps = MemoryMaps::new(&cluster.capacities());
+        let mut engine =
+            Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
+        for mut event in cluster.events() {
+            if let Event::SliceApplied(slice) = &mut event {
+                let zones = ["zone-a", "zone-b"].into_iter().cycle();
+                slice.endpoints.iter_mut().zip(zones).filter(|_| hints).for_each(|(endpoint, zone)| {
+                    endpoint.zone_hints = vec![zone.into()];
+                });
+            }
+            engine.apply(event);
+        }
+        sync(&mut engine);
+        let mut zones = ["zone-a", "zone-b"].into_iter().cycle();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let zone = zones.next().map(Into::into);
+                engine.apply(Event::NodeApplied(Node { name: NODE.into(), zone, ..Node::default() }));
+                sync(&mut engine);
+            });
+        });
+    }
+    group.finish();
 }
 
 fn sync(engine: &mut Engine<MemoryMaps>) {
