@@ -229,3 +229,7 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -97,3 +97,7 @@ const fn is_usable(endpoint: &KnownEndpoint) -> bool {
     let conditions = endpoint.conditions;
     conditions.ready || (conditions.serving && conditions.terminating)
 }
+
+#[cfg(test)]
+#[path = "endpoints_tests.rs"]
+mod tests;

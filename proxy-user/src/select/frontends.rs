@@ -83,3 +83,7 @@ pub fn select_frontends(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "frontends_tests.rs"]
+mod tests;

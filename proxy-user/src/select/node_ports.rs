@@ -109,3 +109,7 @@ fn networks(addresses: &NodePortAddresses, family: Family) -> Vec<IpNet> {
     let nets: Vec<_> = nets.iter().copied().filter(|net| Family::of(&net.addr()) == family).collect();
     if nets.iter().any(|net| net.prefix_len() == 0) { Vec::new() } else { nets }
 }
+
+#[cfg(test)]
+#[path = "node_ports_tests.rs"]
+mod tests;

@@ -148,14 +148,50 @@ mod tests {
     }
 
     #[test]
-    fn cidrs() {
-        for good in ["10.0.0.0/8", "010.0.0.0/08", "0.0.0.0/0", "fd00::/128", "::/0", "::ffff:10.0.0.0/104"] {
-            assert!(parse_cidr(good).is_some(), "{good}");
+    fn cidrs_are_read_as_kube_proxy_reads_them() {
+        let table = [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("010.0.0.0/08", Some("10.0.0.0/8")),
+            ("10.1.2.3/8", Some("10.0.0.0/8")),
+            ("0.0.0.0/0", Some("0.0.0.0/0")),
+            ("10.1.2.3/32", Some("10.1.2.3/32")),
+            ("fd00::1/8", Some("fd00::/8")),
+            ("fd00::1/128", Some("fd00::1/128")),
+            ("::/0", Some("::/0")),
+            ("::ffff:10.1.0.0/104", Some("10.0.0.0/8")),
+            ("::ffff:10.0.0.0/96", Some("0.0.0.0/0")),
+            ("::ffff:10.0.0.0/90", Some("::ffc0:0:0/90")),
+            ("::ffff:10.0.0.0/129", None),
+            ("10.0.0.0/33", None),
+            ("10.0.0.0/256", None),
+            ("10.0.0.0/+8", None),
+            ("10.0.0.0/-8", None),
+            ("10.0.0.0/ 8", None),
+            ("10.0.0.0/", None),
+            ("10.0.0.0", None),
+            ("10.0.0.0/8/8", None),
+            ("300.0.0.0/8", None),
+            ("fd00::/129", None),
+            ("/8", None),
+            ("/", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            let expected = expected.map(|net| net.parse::<IpNet>().unwrap());
+            assert_eq!(parse_cidr(text), expected, "{text:?}");
         }
-        for bad in
-            ["", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "fd00::/129", "10.0.0.0/256"]
-        {
-            assert!(parse_cidr(bad).is_none(), "{bad}");
-        }
+    }
+
+    #[test]
+    fn white_space_around_a_cidr_of_a_list_does_not_matter() {
+        let mut rejected = Vec::new();
+        let list = [" 10.1.2.3/8\n", "", "10.0.0.0", "fd00::/8"].map(str::to_owned);
+        let nets = parse_cidrs(&list, |index, why| rejected.push((index, why)));
+        assert_eq!(nets, ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()));
+        let rejected: Vec<_> = rejected.iter().map(|(index, why)| (*index, why.as_str())).collect();
+        assert_eq!(
+            rejected,
+            [(1, "\"\" is not a CIDR, ignored"), (2, "\"10.0.0.0\" is not a CIDR, ignored")]
+        );
     }
 }
