@@ -4,13 +4,13 @@
 mod support;
 
 use proxy_common::{
-    abi::{SocketPeer, TCP},
+    abi::{FrontendValue, Scope, SocketPeer, TCP},
     datapath::{Origin, PacketClient, Reason, Verdict, route},
 };
 use shunt::{
     engine::{Engine, Rules},
     model::{Event, Family},
-    writer::{Capacities, FaultyWriter, MapReader, MemoryMaps},
+    writer::{Capacities, FaultyWriter, FrontendKey, MapReader, MemoryMaps, Writer as _},
 };
 use std::{
     cell::RefCell,
@@ -155,4 +155,22 @@ fn nobody_is_let_in_by_a_range_that_is_gone_for_want_of_room_for_the_new_ones() 
     assert_eq!(engine.unplaced().len(), 1);
     assert!(!lets_in(&engine, 0, "10.3.0.9"), "10.0.0.0/8 is gone");
     assert!(lets_in(&engine, 0, "172.16.0.9"), "what is named as before stays");
+}
+
+#[test]
+fn a_map_in_memory_is_full_when_the_kernels_would_be() {
+    let mut maps = MemoryMaps::new(&Capacities { frontends: 1, ..ROOMY });
+    let key = |ip: IpAddr| FrontendKey::new(ip, 80, TCP, Scope::Exact);
+    let put = |maps: &mut MemoryMaps, number, family| {
+        maps.put_frontends(&[(key(pod_ip(number, family)), FrontendValue::default())]).is_ok()
+    };
+    assert!(put(&mut maps, 1, Family::V4) && put(&mut maps, 1, Family::V4), "the same entry again");
+    assert!(!put(&mut maps, 2, Family::V4));
+    assert!(put(&mut maps, 1, Family::V6), "each family has a map of its own");
+    let gone = [key(pod_ip(1, Family::V4)), key(pod_ip(2, Family::V4))];
+    maps.delete_frontends(&gone).unwrap();
+    maps.delete_frontends(&gone).unwrap();
+    assert!(put(&mut maps, 2, Family::V4) && !put(&mut maps, 1, Family::V4));
+    let mut copy = MemoryMaps::copy_of(&maps).unwrap();
+    assert!(!put(&mut copy, 2, Family::V6));
 }
