@@ -174,3 +174,30 @@ fn a_map_in_memory_is_full_when_the_kernels_would_be() {
     let mut copy = MemoryMaps::copy_of(&maps).unwrap();
     assert!(!put(&mut copy, 2, Family::V6));
 }
+
+#[test]
+fn services_do_not_wait_for_the_source_ranges_of_another() {
+    let fates = Rc::new(RefCell::new(Vec::new()));
+    let fate = {
+        let fates = Rc::clone(&fates);
+        move || fates.borrow_mut().pop().flatten()
+    };
+    let writer = FaultyWriter { inner: MemoryMaps::new(&ROOMY), fate };
+    let mut engine = Engine::new(NODE, Rules::default(), writer).unwrap();
+    engine.sync().unwrap();
+    for number in [0, 1] {
+        engine.apply(slice(number, &[(1, false)]));
+    }
+    engine.apply(restricted(0, &["10.0.0.0/8"]));
+    engine.apply(service(1, Family::V4, 80));
+    fates.borrow_mut().push(Some(0));
+    engine.sync().unwrap_err();
+    assert!(offered(&engine.writer().inner).contains_key(&address(1, Family::V4, 80)));
+    let client = PacketClient { origin: Origin::Outside, address: Ipv4Addr::new(10, 0, 0, 9).into() };
+    let verdict = |engine: &Engine<FaultyWriter<MemoryMaps, _>>| {
+        route(&engine.writer().inner, &client, &balancer(0), TCP)
+    };
+    assert_eq!(verdict(&engine), Verdict::Drop(Reason::SourceNotAllowed), "nobody is let in meanwhile");
+    engine.sync().unwrap();
+    assert!(matches!(verdict(&engine), Verdict::Forward(_)));
+}
