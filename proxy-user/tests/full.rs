@@ -4,13 +4,13 @@
 mod support;
 
 use proxy_common::{
-    abi::{SocketPeer, TCP},
+    abi::{FrontendValue, Scope, SocketPeer, TCP},
     datapath::{Origin, PacketClient, Reason, Verdict, route},
 };
 use shunt::{
     engine::{Engine, Rules},
     model::{Event, Family},
-    writer::{Capacities, FaultyWriter, MapReader, MemoryMaps},
+    writer::{Capacities, FaultyWriter, FrontendKey, MapReader, MemoryMaps, Writer as _},
 };
 use std::{
     cell::RefCell,
@@ -155,4 +155,49 @@ fn nobody_is_let_in_by_a_range_that_is_gone_for_want_of_room_for_the_new_ones() 
     assert_eq!(engine.unplaced().len(), 1);
     assert!(!lets_in(&engine, 0, "10.3.0.9"), "10.0.0.0/8 is gone");
     assert!(lets_in(&engine, 0, "172.16.0.9"), "what is named as before stays");
+}
+
+#[test]
+fn a_map_in_memory_is_full_when_the_kernels_would_be() {
+    let mut maps = MemoryMaps::new(&Capacities { frontends: 1, ..ROOMY });
+    let key = |ip: IpAddr| FrontendKey::new(ip, 80, TCP, Scope::Exact);
+    let put = |maps: &mut MemoryMaps, number, family| {
+        maps.put_frontends(&[(key(pod_ip(number, family)), FrontendValue::default())]).is_ok()
+    };
+    assert!(put(&mut maps, 1, Family::V4) && put(&mut maps, 1, Family::V4), "the same entry again");
+    assert!(!put(&mut maps, 2, Family::V4));
+    assert!(put(&mut maps, 1, Family::V6), "each family has a map of its own");
+    let gone = [key(pod_ip(1, Family::V4)), key(pod_ip(2, Family::V4))];
+    maps.delete_frontends(&gone).unwrap();
+    maps.delete_frontends(&gone).unwrap();
+    assert!(put(&mut maps, 2, Family::V4) && !put(&mut maps, 1, Family::V4));
+    let mut copy = MemoryMaps::copy_of(&maps).unwrap();
+    assert!(!put(&mut copy, 2, Family::V6));
+}
+
+#[test]
+fn services_do_not_wait_for_the_source_ranges_of_another() {
+    let fates = Rc::new(RefCell::new(Vec::new()));
+    let fate = {
+        let fates = Rc::clone(&fates);
+        move || fates.borrow_mut().pop().flatten()
+    };
+    let writer = FaultyWriter { inner: MemoryMaps::new(&ROOMY), fate };
+    let mut engine = Engine::new(NODE, Rules::default(), writer).unwrap();
+    engine.sync().unwrap();
+    for number in [0, 1] {
+        engine.apply(slice(number, &[(1, false)]));
+    }
+    engine.apply(restricted(0, &["10.0.0.0/8"]));
+    engine.apply(service(1, Family::V4, 80));
+    fates.borrow_mut().push(Some(0));
+    engine.sync().unwrap_err();
+    assert!(offered(&engine.writer().inner).contains_key(&address(1, Family::V4, 80)));
+    let client = PacketClient { origin: Origin::Outside, address: Ipv4Addr::new(10, 0, 0, 9).into() };
+    let verdict = |engine: &Engine<FaultyWriter<MemoryMaps, _>>| {
+        route(&engine.writer().inner, &client, &balancer(0), TCP)
+    };
+    assert_eq!(verdict(&engine), Verdict::Drop(Reason::SourceNotAllowed), "nobody is let in meanwhile");
+    engine.sync().unwrap();
+    assert!(matches!(verdict(&engine), Verdict::Forward(_)));
 }
