@@ -135,7 +135,8 @@ fn external_ips_are_served_unless_an_operator_forbids_them() {
 
 #[test]
 fn an_address_in_several_lists_counts_once() {
-    let table: [(&str, &[&str], &[&str], &[&str]); 3] = [
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+    let table: [Row<'_>; 3] = [
         (
             "a load-balancer IP keeps its source ranges",
             &["203.0.113.1"],

@@ -81,7 +81,8 @@ mod tests {
     fn own_addresses_are_sources_where_a_range_holds_the_node() {
         let own = ["203.0.113.2", "203.0.113.1", "203.0.113.1", "2001:db8::1"];
         let (v4, v6) = (Some("192.168.0.7"), Some("fd00::7"));
-        let table: [(&str, &[&str], Family, Option<&str>, &[&str]); 6] = [
+        type Row<'a> = (&'a str, &'a [&'a str], Family, Option<&'a str>, &'a [&'a str]);
+        let table: [Row<'_>; 6] = [
             (
                 "of this family, each once",
                 &["192.168.0.0/24"],
