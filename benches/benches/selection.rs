@@ -1,42 +1,45 @@
-//! A service with 1000 endpoints in ten slices when one of them changes: selection alone, and the
-//! whole line. `cargo bench -p benches --bench selection`
+//! What selection costs where it costs most: one changed endpoint of a service with 1000 in ten slices, and
+//! another zone of the node over 10 000 services. `cargo bench -p benches --bench selection`
 
 use benches::cluster::{NODE, SampleCluster};
 use criterion::{BatchSize, Criterion};
 use shunt::{
+    cluster::Cluster,
     engine::{Engine, Rules},
-    model::{Event, Family},
+    model::{EndpointSlice, Event, Family, Node},
     select::select_endpoints,
     writer::MemoryMaps,
 };
-use std::time::Duration;
+use std::{hint::black_box, net::IpAddr, time::Duration};
 
 const ENDPOINTS: u32 = 1_000;
 
 fn main() {
-    let cluster = SampleCluster::new(1, ENDPOINTS);
-    let maps = MemoryMaps::new(&cluster.capacities());
-    let mut engine =
-        Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
-    cluster.events().for_each(|event| engine.apply(event));
-    sync(&mut engine);
-
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
-    let mut group = criterion.benchmark_group("a service with 1000 endpoints");
+    one_endpoint(&mut criterion, "a service with 1000 endpoints", |slice| slice);
+    one_endpoint(&mut criterion, "a service with 1000 endpoints and zone hints", hinted);
+    another_zone(&mut criterion);
+    criterion.final_summary();
+}
+
+fn one_endpoint(criterion: &mut Criterion, about: &str, finish: fn(EndpointSlice) -> EndpointSlice) {
+    let cluster = SampleCluster::new(1, ENDPOINTS);
+    let mut engine = filled(&cluster, finish);
+    let mut group = criterion.benchmark_group(about);
     let mut turn = 0;
     group.bench_function("one changes: event to published change", |bencher| {
         bencher.iter_batched(
             || {
                 turn += 1;
                 let endpoint = turn / 2 * 7 % ENDPOINTS;
-                Event::SliceApplied(if turn % 2 == 0 {
+                Event::SliceApplied(finish(if turn % 2 == 0 {
                     cluster.slice_without(0, endpoint)
                 } else {
                     cluster.slice_with(0, endpoint)
-                })
+                }))
             },
             |event| {
                 engine.apply(event);
@@ -45,8 +48,8 @@ fn main() {
             BatchSize::PerIteration,
         );
     });
-    let (mut known, mut usable, mut members) = (shunt::cluster::Cluster::new(NODE), Vec::new(), Vec::new());
-    cluster.events().for_each(|event| known.apply(event));
+    let (mut known, mut usable, mut members) = (Cluster::new(NODE), Vec::new(), Vec::new());
+    events(&cluster, finish).for_each(|event| known.apply(event));
     let service = known.next_dirty().and_then(|id| known.service(id));
     let Some((service, object)) = service.and_then(|s| Some((s, s.service.as_ref()?))) else {
         panic!("the service is not known");
@@ -55,11 +58,65 @@ fn main() {
         bencher.iter(|| {
             let (port, slices, hints) = (&object.ports[0], known.slices(service), known.hints());
             select_endpoints(port, Family::V4, slices, hints, &mut usable, &mut members);
-            assert_eq!(members.len() as u32, ENDPOINTS);
+            assert_eq!(black_box(&members).len() as u32, ENDPOINTS);
         });
     });
     group.finish();
-    criterion.final_summary();
+}
+
+fn another_zone(criterion: &mut Criterion) {
+    let cluster = SampleCluster::new(10_000, 10);
+    let mut engine = filled(&cluster, hinted);
+    let mut group = criterion.benchmark_group("10000 services with 10 endpoints and zone hints");
+    let mut turn = 0;
+    group.sample_size(20).bench_function("another zone of the node: event to published change", |bencher| {
+        bencher.iter_batched(
+            || {
+                turn += 1;
+                node(["zone-0", "zone-1"][turn % 2])
+            },
+            |event| {
+                engine.apply(event);
+                sync(&mut engine);
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+/// An engine that holds the cluster, on a node in one of three zones.
+fn filled(cluster: &SampleCluster, finish: fn(EndpointSlice) -> EndpointSlice) -> Engine<MemoryMaps> {
+    let maps = MemoryMaps::new(&cluster.capacities());
+    let mut engine =
+        Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
+    engine.apply(node("zone-0"));
+    events(cluster, finish).for_each(|event| engine.apply(event));
+    sync(&mut engine);
+    engine
+}
+
+fn events(
+    cluster: &SampleCluster,
+    finish: fn(EndpointSlice) -> EndpointSlice,
+) -> impl Iterator<Item = Event> + '_ {
+    cluster.events().map(move |event| match event {
+        Event::SliceApplied(slice) => Event::SliceApplied(finish(slice)),
+        event => event,
+    })
+}
+
+/// The slice with the hints that the controller writes for `trafficDistribution: PreferSameZone`.
+fn hinted(mut slice: EndpointSlice) -> EndpointSlice {
+    for endpoint in &mut slice.endpoints {
+        let IpAddr::V4(address) = endpoint.address else { continue };
+        endpoint.zone_hints = vec![["zone-0", "zone-1", "zone-2"][address.to_bits() as usize % 3].into()];
+    }
+    slice
+}
+
+fn node(zone: &str) -> Event {
+    Event::NodeApplied(Node { name: NODE.into(), zone: Some(zone.into()), ..Node::default() })
 }
 
 fn sync(engine: &mut Engine<MemoryMaps>) {
