@@ -3,9 +3,10 @@
 
 mod support;
 
+use proxy_common::{abi::NodeFlags, datapath::Tables as _};
 use shunt::{
     engine::{Engine, Rules},
-    model::Family,
+    model::{Event, Family, ServiceCidr},
     writer::MemoryMaps,
 };
 use support::{
@@ -40,4 +41,38 @@ fn an_heir_that_cannot_read_everything_leaves_what_it_may_not_have_read() {
     let after = offered(heir.writer());
     assert_eq!(after.keys().collect::<Vec<_>>(), [&address(0, Family::V4, 80), &address(2, Family::V4, 80)]);
     assert!(after[&address(0, Family::V4, 80)].is_empty());
+}
+
+const LOCALHOST: NodeFlags = NodeFlags::LOCALHOST_V4.union(NodeFlags::LOCALHOST_V6);
+
+#[test]
+fn node_ports_answer_on_localhost_although_the_first_list_was_not_complete() {
+    let mut engine = Engine::new(NODE, Rules::default(), MemoryMaps::new(&ROOMY)).unwrap();
+    engine.hold(true);
+    engine.apply(service(0, Family::V4, 80));
+    engine.sync().unwrap();
+    assert_eq!(engine.writer().node_flags(), LOCALHOST);
+    engine.hold(false);
+    engine.sync().unwrap();
+    assert_eq!(engine.writer().node_flags(), LOCALHOST);
+}
+
+#[test]
+fn the_service_cidrs_of_a_former_agent_count_until_a_list_is_complete() {
+    let mut engine = Engine::new(NODE, Rules::default(), MemoryMaps::new(&ROOMY)).unwrap();
+    let cidrs = vec!["10.96.0.0/12".parse().unwrap()];
+    engine.apply(Event::ServiceCidrApplied(ServiceCidr { name: "kubernetes".into(), cidrs }));
+    engine.sync().unwrap();
+    let known = NodeFlags::SERVICE_CIDRS.union(LOCALHOST);
+    assert_eq!(engine.writer().node_flags(), known);
+
+    // The manifest of the ServiceCIDR cannot be read; the addresses of the node always can.
+    let mut heir = Engine::new(NODE, Rules::default(), engine.writer().clone()).unwrap();
+    heir.hold(true);
+    heir.apply(Event::LocalAddresses(vec!["192.168.0.7".parse().unwrap()]));
+    heir.sync().unwrap();
+    assert_eq!(heir.writer().node_flags(), known);
+    heir.hold(false);
+    heir.sync().unwrap();
+    assert_eq!(heir.writer().node_flags(), LOCALHOST, "by now it is known that there is none");
 }

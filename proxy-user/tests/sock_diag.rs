@@ -100,7 +100,7 @@ fn one_socket_is_destroyed_and_every_other_one_stays() {
             let mut diag = SockDiag::open().unwrap();
 
             let found = diag.connected_udp(|_| true).unwrap();
-            let mut keys: Vec<_> = found.iter().map(|socket| socket.key()).collect();
+            let mut keys: Vec<_> = found.iter().map(shunt::kernel::sys::ConnectedUdp::key).collect();
             let mut wanted: Vec<_> = pairs.iter().map(Pair::key).collect();
             for keys in [&mut keys, &mut wanted] {
                 keys.sort_unstable_by_key(|key| key.cookie);

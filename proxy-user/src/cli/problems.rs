@@ -49,8 +49,8 @@ pub fn log_conflicts<'a>(conflicts: impl IntoIterator<Item = &'a Conflict>) {
             |address| SocketAddr::new(address, parts.port).to_string(),
         );
         tracing::warn!(
-            "{address} is claimed by {loser} too, and {winner} has it: a ClusterIP comes first, then the older \
-             Service, then the smaller name"
+            "{address} is claimed by {loser} too, and {winner} has it: a ClusterIP comes first, then a load \
+             balancer's address, then the older Service, then the smaller name"
         );
     }
 }

@@ -66,8 +66,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         loop {
             let pause = async {
                 match next {
-                    Next::Retry(wait) => tokio::time::sleep(wait).await,
-                    Next::Settle => tokio::time::sleep(IDLE).await,
+                    Next::Retry(at) | Next::Settle(at) => until(Some(at)).await,
                     Next::Nothing => std::future::pending().await,
                 }
             };
@@ -116,12 +115,13 @@ struct Agent {
     stale: StaleSockets,
 }
 
-/// What the agent does if no change comes first.
+/// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put
+/// it off.
 enum Next {
-    /// The kernel refused something: try again after this long.
-    Retry(Duration),
-    /// Give back what was freed, once nothing changes for a while.
-    Settle,
+    /// The kernel refused something: try again then.
+    Retry(Instant),
+    /// Give back what was freed, if nothing changes until then.
+    Settle(Instant),
     /// Wait for a change.
     Nothing,
 }
@@ -130,7 +130,7 @@ impl Agent {
     fn after_pause(&mut self, next: &Next) -> Next {
         match next {
             Next::Retry(_) => self.program(Changes::default(), false),
-            Next::Settle | Next::Nothing => {
+            Next::Settle(_) | Next::Nothing => {
                 if let Err(error) = self.dataplane.settle() {
                     tracing::warn!("{error}; what was freed waits until somebody needs the room");
                 }
@@ -190,13 +190,13 @@ impl Agent {
                 if self.looked.elapsed() > CONFLICTS {
                     self.look_for_conflicts();
                 }
-                Next::Settle
+                Next::Settle(Instant::now() + IDLE)
             }
             Err(error) => {
                 let wait = self.retry;
                 self.retry = (wait * 2).min(RETRY_MAX);
                 tracing::error!("{error}; what is programmed stays, and the rest is tried again in {wait:?}");
-                Next::Retry(wait)
+                Next::Retry(Instant::now() + wait)
             }
         }
     }

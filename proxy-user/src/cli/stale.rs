@@ -42,7 +42,7 @@ impl StaleSockets {
     pub fn close(&mut self, dataplane: &Dataplane, now: Instant) {
         self.due = std::mem::take(&mut self.again).then(|| now + DELAY);
         match dataplane.close_stale_sockets() {
-            Ok(Closed { closed, forgotten, namespaces, unreachable }) => {
+            Ok(Closed { closed, forgotten, namespaces, unreachable, .. }) => {
                 if closed > 0 {
                     tracing::info!(closed, "closed connected UDP sockets whose backend is gone");
                 }

@@ -10,7 +10,7 @@ use crate::{
 /// planned in the table.
 ///
 /// # Errors
-/// The first call that failed. Those after it were not made; stores cannot fail.
+/// The first call that failed. Those after it were not made, but for puts of frontends; stores cannot fail.
 pub(super) fn execute<W: Writer>(
     plan: &mut Plan,
     table: &mut Table,
@@ -30,12 +30,16 @@ pub(super) fn execute<W: Writer>(
     outcome
 }
 
-/// Carries out the system calls of a plan, in its order, up to the first that fails.
+/// Carries out the system calls of a plan, in its order, up to the first that fails. But frontends are put
+/// although prefixes could not be: a service port whose source ranges are missing lets nobody in, and the
+/// others must not wait for it.
 fn call_all<W: Writer>(plan: &Plan, writer: &mut W, done: &mut Progress) -> Result<(), WriteError> {
     note(&mut done.deletes, &plan.deletes, |keys| writer.delete_frontends(keys))?;
-    note(&mut done.prefix_puts, &plan.prefix_puts, |entries| writer.put_prefixes(entries))?;
-    note(&mut done.prefix_deletes, &plan.prefix_deletes, |keys| writer.delete_prefixes(keys))?;
-    note(&mut done.puts, &plan.puts, |entries| writer.put_frontends(entries))
+    let prefixes = note(&mut done.prefix_puts, &plan.prefix_puts, |entries| writer.put_prefixes(entries))
+        .and_then(|()| {
+            note(&mut done.prefix_deletes, &plan.prefix_deletes, |keys| writer.delete_prefixes(keys))
+        });
+    prefixes.and(note(&mut done.puts, &plan.puts, |entries| writer.put_frontends(entries)))
 }
 
 /// Makes one request, if it asks for anything, and notes how much of it was carried out.

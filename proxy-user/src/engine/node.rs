@@ -7,6 +7,7 @@ use crate::{
     table::{Frontend, Full, node_text, prefix_of},
     writer::{FrontendKey, Writer},
 };
+use ahash::AHashSet;
 use ipnet::{IpNet, Ipv6Net};
 use proxy_common::abi::{FrontendFlags, Network, NetworkKey, NodeFlags, Scope};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,15 +31,13 @@ impl<W: Writer> Engine<W> {
         let frontends: Vec<Frontend> = addresses.into_iter().map(node_address).collect();
         let networks = networks(&self.cluster);
         let placed = self.table.set_node_addresses(&frontends);
-        // A list that is not complete yet says nothing about what a former agent left.
-        if self.held && networks.is_empty() {
-            return placed;
-        }
         let mut flags = NodeFlags::default();
         for address in loopback {
             flags |= if address.is_ipv4() { NodeFlags::LOCALHOST_V4 } else { NodeFlags::LOCALHOST_V6 };
         }
-        if networks.iter().any(|(_, network)| *network == Network::Services) {
+        // A list that is not complete yet says nothing about the ServiceCIDRs that a former agent left.
+        let former = self.held && self.table.node_flags().contains(NodeFlags::SERVICE_CIDRS);
+        if former || networks.iter().any(|(_, network)| *network == Network::Services) {
             flags |= NodeFlags::SERVICE_CIDRS;
         }
         self.table.set_node_flags(flags, &mut self.plan);
@@ -54,17 +53,10 @@ fn networks(cluster: &Cluster) -> Vec<(NetworkKey, Network)> {
     let own = cluster.node().into_iter().flat_map(|node| node.addresses.iter().copied());
     let own = own.chain(cluster.local_addresses().into_iter().flatten().copied());
     let own = own.map(|address| (IpNet::from(address), Network::Node));
-    let mut networks: Vec<(NetworkKey, Network)> = Vec::new();
+    let mut known = AHashSet::new();
     let all = services.chain(pods).chain(own);
-    for (net, network) in
-        all.flat_map(|(net, network)| around_ipv4(net).into_iter().map(move |n| (n, network)))
-    {
-        let key = key(net);
-        if !networks.iter().any(|(known, _)| *known == key) {
-            networks.push((key, network));
-        }
-    }
-    networks
+    let all = all.flat_map(|(net, network)| around_ipv4(net).into_iter().map(move |net| (key(net), network)));
+    all.filter(|(key, _)| known.insert(*key)).collect()
 }
 
 /// The maps keep IPv4 addresses among those of IPv6, in `::ffff:0:0/96`. An IPv6 network that holds it (`::/0`)

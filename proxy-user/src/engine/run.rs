@@ -50,7 +50,7 @@ pub struct Engine<W> {
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
     kept: Vec<ServiceId>,
-    /// Frontends were deleted since those services were last tried.
+    /// Frontends or prefixes were deleted since those services were last tried.
     made_room: bool,
     pub(super) plan: Plan,
     usable: Vec<UsableEndpoint>,
@@ -118,7 +118,9 @@ impl<W: Writer> Engine<W> {
     /// that it should: of what a former agent left, service ports that nobody has named stay, and one
     /// that has no endpoint now keeps those it had. Without effect once a complete list was programmed.
     pub fn hold(&mut self, held: bool) {
-        self.held = held && !self.synced;
+        let before = std::mem::replace(&mut self.held, held && !self.synced);
+        // What is said of the node leans on whether the list is complete.
+        self.node_changed |= before && !self.held;
         if !self.held {
             std::mem::take(&mut self.deferred).into_iter().for_each(|id| self.cluster.mark_dirty(id));
         }
@@ -232,8 +234,9 @@ impl<W: Writer> Engine<W> {
             }
             self.table.settle(&mut self.plan);
             let before = report.deletes;
+            let removes_prefixes = !self.plan.prefix_deletes.is_empty();
             let outcome = execute(&mut self.plan, &mut self.table, &mut self.writer, report);
-            self.made_room |= report.deletes > before;
+            self.made_room |= report.deletes > before || removes_prefixes;
             outcome?;
             if self.cluster.pending() == 0 {
                 return Ok(());

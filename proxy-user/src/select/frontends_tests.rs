@@ -7,8 +7,6 @@ use ServiceType::{ClusterIp, ExternalName, LoadBalancer, NodePort};
 const V4: &str = "10.96.0.10";
 const V6: &str = "fd00:96::a";
 
-type Texts<'a> = &'a [&'a str];
-
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
@@ -137,7 +135,8 @@ fn external_ips_are_served_unless_an_operator_forbids_them() {
 
 #[test]
 fn an_address_in_several_lists_counts_once() {
-    let table: [(&str, Texts<'_>, Texts<'_>, Texts<'_>); 3] = [
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+    let table: [Row<'_>; 3] = [
         (
             "a load-balancer IP keeps its source ranges",
             &["203.0.113.1"],

@@ -37,8 +37,6 @@ mod tests {
     use super::*;
     use crate::model::ObjectName;
 
-    type Texts<'a> = &'a [&'a str];
-
     /// The ranges as text, sorted; those that are the Service's own addresses with an `=` before them.
     fn select(listed: &[&str], own: &[&str], family: Family, primary: Option<&str>) -> Vec<String> {
         let mut service = Service::cluster_ip(ObjectName::new("shop", "web"), vec![]);
@@ -83,7 +81,8 @@ mod tests {
     fn own_addresses_are_sources_where_a_range_holds_the_node() {
         let own = ["203.0.113.2", "203.0.113.1", "203.0.113.1", "2001:db8::1"];
         let (v4, v6) = (Some("192.168.0.7"), Some("fd00::7"));
-        let table: [(&str, Texts<'_>, Family, Option<&str>, Texts<'_>); 6] = [
+        type Row<'a> = (&'a str, &'a [&'a str], Family, Option<&'a str>, &'a [&'a str]);
+        let table: [Row<'_>; 6] = [
             (
                 "of this family, each once",
                 &["192.168.0.0/24"],

@@ -49,8 +49,8 @@ struct Claimant {
 pub struct Conflict {
     /// The address, port and protocol.
     pub key: FrontendKey,
-    /// The service port that has it: a ClusterIP before any other kind, then the older Service,
-    /// then the smaller name.
+    /// The service port that has it: a ClusterIP before any other kind, a load balancer's address before an
+    /// external IP, then the older Service, then the smaller name.
     pub winner: PortId,
     /// The service port that has to do without.
     pub loser: PortId,
@@ -249,10 +249,15 @@ impl Claimant {
     }
 }
 
-/// A ClusterIP cannot be taken away by another Service's external IP (CVE-2020-8554); among equals
-/// the older Service wins, then the smaller name.
-fn precedence<'a>(ports: &'a [Option<Port>], claimant: &Claimant) -> (bool, i64, Option<&'a PortId>) {
+/// A ClusterIP cannot be taken away by another Service's external IP, nor a load balancer's address, which
+/// only the load balancer's controller writes (CVE-2020-8554); among equals the older Service wins, then the
+/// smaller name.
+fn precedence<'a>(ports: &'a [Option<Port>], claimant: &Claimant) -> (u8, i64, Option<&'a PortId>) {
     let port = ports.get(claimant.port as usize).and_then(Option::as_ref);
-    let cluster_ip = FrontendFlags(FrontendFlags::CLUSTER_IP.0 | FrontendFlags::ADDRESS_ONLY.0);
-    (claimant.kind.0 & cluster_ip.0 == 0, port.map_or(i64::MAX, |p| p.created), port.map(|p| &p.id))
+    let rank = match claimant.kind {
+        FrontendFlags::CLUSTER_IP | FrontendFlags::ADDRESS_ONLY => 0,
+        FrontendFlags::LOAD_BALANCER => 1,
+        _ => 2,
+    };
+    (rank, port.map_or(i64::MAX, |p| p.created), port.map(|p| &p.id))
 }

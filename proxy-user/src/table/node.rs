@@ -2,6 +2,7 @@
 
 use super::{Frontend, Full, Plan, Table, claims::NODE, state::NODE_BLOCK};
 use crate::writer::{NODE_CELLS, PrefixKey, Store};
+use ahash::AHashSet;
 use proxy_common::abi::{Network, NetworkKey, NodeEntry, NodeFlags};
 use smol_str::SmolStr;
 
@@ -19,14 +20,17 @@ impl Table {
     /// # Errors
     /// The map that is full. Call it again once there is room.
     pub fn set_node_addresses(&mut self, addresses: &[Frontend]) -> Result<(), Full> {
+        // A node that kube-proxy's IPVS mode has left has ten thousands of them.
+        let wanted: AHashSet<_> = addresses.iter().collect();
+        let held: AHashSet<_> = self.node_addresses.iter().copied().collect();
         let (kept, gone) =
-            std::mem::take(&mut self.node_addresses).into_iter().partition(|held| addresses.contains(held));
+            std::mem::take(&mut self.node_addresses).into_iter().partition(|held| wanted.contains(held));
         self.node_addresses = kept;
         let gone: Vec<Frontend> = gone;
         gone.into_iter().for_each(|frontend| self.claims.release(&self.ports, NODE, frontend));
         let mut outcome = Ok(());
         for frontend in addresses {
-            if self.node_addresses.contains(frontend) {
+            if held.contains(frontend) {
                 continue;
             }
             match self.claims.room_for(&[*frontend]) {
@@ -45,8 +49,9 @@ impl Table {
     /// # Errors
     /// The map that is full. Call it again once there is room.
     pub fn set_networks(&mut self, networks: &[(NetworkKey, Network)]) -> Result<(), Full> {
+        let wanted: AHashSet<_> = networks.iter().map(|(key, _)| *key).collect();
         for gone in std::mem::take(&mut self.networks) {
-            if !networks.iter().any(|(key, _)| *key == gone) {
+            if !wanted.contains(&gone) {
                 self.prefixes.want(PrefixKey::Network(gone), None);
             }
         }
@@ -62,6 +67,12 @@ impl Table {
             }
         }
         outcome
+    }
+
+    /// The facts about the node, as they are planned.
+    #[must_use]
+    pub const fn node_flags(&self) -> NodeFlags {
+        self.node_entry.flags
     }
 
     /// Plans the facts about the node.

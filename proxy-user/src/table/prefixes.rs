@@ -59,6 +59,11 @@ impl Prefixes {
         Ok(())
     }
 
+    /// Whether a prefix is in its map, or will be.
+    pub fn holds(&self, key: &PrefixKey) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// Wants a prefix with this value, or none with `None`.
     pub fn want(&mut self, key: PrefixKey, value: Option<u32>) {
         if value.is_none() && !self.by_key.contains_key(&key) {

@@ -100,11 +100,18 @@ impl Table {
         Ok(PortHandle(index))
     }
 
-    /// Makes the prefixes of a service port those that are wanted; without room they stay as they are.
+    /// Makes the prefixes of a service port those that are wanted. Without room those that are new wait; those
+    /// that are gone go all the same: whom a range no longer names must not come in for want of room.
     fn update_source_ranges(&mut self, index: u32, spec: &PortSpec<'_>) -> Result<(), Full> {
-        self.prefixes.room_for(spec.source_ranges.iter().map(|range| range.key(index)))?;
-        self.want_source_ranges(index, spec.source_ranges);
-        Ok(())
+        let room = self.prefixes.room_for(spec.source_ranges.iter().map(|range| range.key(index)));
+        if room.is_ok() {
+            self.want_source_ranges(index, spec.source_ranges);
+        } else {
+            let held = spec.source_ranges.iter().filter(|range| self.prefixes.holds(&range.key(index)));
+            let held: Vec<_> = held.copied().collect();
+            self.want_source_ranges(index, &held);
+        }
+        room
     }
 
     pub(super) fn want_source_ranges(&mut self, index: u32, ranges: &[SourceRange]) {

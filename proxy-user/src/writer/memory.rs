@@ -26,6 +26,9 @@ pub struct MemoryMaps {
     backends: Vec<BackendEntry>,
     names: Vec<[u8; 8]>,
     prefixes: AHashMap<PrefixKey, u32>,
+    /// Entries of FRONTENDS4, FRONTENDS6, SOURCE_RANGES and NETWORKS: counting them at each put would cost a
+    /// plan of a large cluster the square of its size.
+    occupied: [u32; 4],
     node: NodeEntry,
     udp_flows: RefCell<AHashMap<SocketKey, BackendRef>>,
     reverse: RefCell<AHashMap<SocketKey, ReverseEntry>>,
@@ -48,6 +51,7 @@ impl MemoryMaps {
             backends: vec![BackendEntry::default(); capacities.backends as usize],
             names: vec![[0; 8]; capacities.name_cells as usize],
             prefixes: AHashMap::new(),
+            occupied: [0; 4],
             node: NodeEntry::default(),
             udp_flows: RefCell::default(),
             reverse: RefCell::default(),
@@ -68,6 +72,8 @@ impl MemoryMaps {
         let mut copy = Self::new(&maps.capacities());
         copy.frontends = maps.frontends()?.into_iter().collect();
         copy.prefixes = maps.prefixes()?.into_iter().collect();
+        copy.frontends.keys().for_each(|key| copy.occupied[map_of(key)] += 1);
+        copy.prefixes.keys().for_each(|key| copy.occupied[prefix_map_of(key)] += 1);
         copy.node = maps.node();
         fill(&mut copy.services, |index| maps.service(index));
         fill(&mut copy.slots, |index| maps.slot(index));
@@ -129,17 +135,24 @@ impl MemoryMaps {
         found.max().map(|(_, value)| value)
     }
 
-    fn room_for_prefix(&self, key: &PrefixKey) -> bool {
-        let kind = std::mem::discriminant(key);
-        self.prefixes.contains_key(key)
-            || self.prefixes.keys().filter(|k| std::mem::discriminant(*k) == kind).count()
-                < self.capacities.prefixes as usize
+    const fn has_room(&self, map: usize, capacity: u32) -> bool {
+        self.occupied[map] < capacity
     }
+}
 
-    fn room_for(&self, key: &FrontendKey) -> bool {
-        let same = |k: &&FrontendKey| matches!(k, FrontendKey::V4(_)) == matches!(key, FrontendKey::V4(_));
-        self.frontends.contains_key(key)
-            || self.frontends.keys().filter(same).count() < self.capacities.frontends as usize
+/// The place of a frontend's map in `occupied`.
+const fn map_of(key: &FrontendKey) -> usize {
+    match key {
+        FrontendKey::V4(_) => 0,
+        FrontendKey::V6(_) => 1,
+    }
+}
+
+/// The place of a prefix's map in `occupied`.
+const fn prefix_map_of(key: &PrefixKey) -> usize {
+    match key {
+        PrefixKey::Source(_) => 2,
+        PrefixKey::Network(_) => 3,
     }
 }
 
@@ -183,10 +196,13 @@ impl Writer for MemoryMaps {
 
     fn put_frontends(&mut self, entries: &[(FrontendKey, FrontendValue)]) -> Result<(), WriteError> {
         for (done, (key, value)) in entries.iter().enumerate() {
-            if !self.room_for(key) {
+            let map = map_of(key);
+            let is_new = !self.frontends.contains_key(key);
+            if is_new && !self.has_room(map, self.capacities.frontends) {
                 let source = io::Error::from_raw_os_error(libc::E2BIG);
                 return Err(WriteError { map: "FRONTENDS", call: "BPF_MAP_UPDATE_ELEM", done, source });
             }
+            self.occupied[map] += u32::from(is_new);
             self.frontends.insert(*key, *value);
         }
         Ok(())
@@ -194,17 +210,20 @@ impl Writer for MemoryMaps {
 
     fn delete_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), WriteError> {
         for key in keys {
-            self.frontends.remove(key);
+            self.occupied[map_of(key)] -= u32::from(self.frontends.remove(key).is_some());
         }
         Ok(())
     }
 
     fn put_prefixes(&mut self, entries: &[(PrefixKey, u32)]) -> Result<(), WriteError> {
         for (done, (key, value)) in entries.iter().enumerate() {
-            if !self.room_for_prefix(key) {
+            let map = prefix_map_of(key);
+            let is_new = !self.prefixes.contains_key(key);
+            if is_new && !self.has_room(map, self.capacities.prefixes) {
                 let source = io::Error::from_raw_os_error(libc::ENOSPC);
                 return Err(WriteError { map: "of prefixes", call: "BPF_MAP_UPDATE_ELEM", done, source });
             }
+            self.occupied[map] += u32::from(is_new);
             self.prefixes.insert(*key, *value);
         }
         Ok(())
@@ -212,7 +231,7 @@ impl Writer for MemoryMaps {
 
     fn delete_prefixes(&mut self, keys: &[PrefixKey]) -> Result<(), WriteError> {
         for key in keys {
-            self.prefixes.remove(key);
+            self.occupied[prefix_map_of(key)] -= u32::from(self.prefixes.remove(key).is_some());
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl State {
                 Event::SliceDeleted(name) => drop(self.slices.remove(&name).expect("it was there")),
                 Event::ServiceCidrApplied(cidr) => drop(self.cidrs.insert(cidr.name.to_string(), cidr)),
                 Event::ServiceCidrDeleted(name) => {
-                    drop(self.cidrs.remove(name.as_str()).expect("it was there"))
+                    drop(self.cidrs.remove(name.as_str()).expect("it was there"));
                 }
                 Event::LocalAddresses(_) => panic!("no manifest knows the node's interfaces"),
             }

@@ -57,7 +57,7 @@ impl Model {
         let node = world.nodes.get(NODE);
         let mut model = Self { node_addresses: primary_addresses(node), ..Self::default() };
         model.service_cidrs = world.service_cidrs.values().flat_map(|cidr| cidr.cidrs.clone()).collect();
-        let mut claims: BTreeMap<Frontend, Vec<(bool, i64, Owner, Kind)>> = BTreeMap::new();
+        let mut claims: BTreeMap<Frontend, Vec<(u8, i64, Owner, Kind)>> = BTreeMap::new();
         for service in world.services.values().filter(|service| is_served(service)) {
             for cluster_ip in &service.cluster_ips {
                 let family = Family::of(cluster_ip);
@@ -67,8 +67,14 @@ impl Model {
                     model.ports.insert(owner.clone(), port_model(world, node, service, &owner));
                     for (address, number, kind) in frontends(service, port, *cluster_ip) {
                         let key = (family, address, number, port.protocol);
-                        // Nothing takes a ClusterIP away; then the older Service, then the smaller name.
-                        let claim = (kind != Kind::ClusterIp, service.created, owner.clone(), kind);
+                        // Nothing takes a ClusterIP away, nor an external IP a load balancer's address; then the
+                        // older Service, then the smaller name.
+                        let rank = match kind {
+                            Kind::ClusterIp => 0,
+                            Kind::LoadBalancer => 1,
+                            Kind::NodePort | Kind::ExternalIp => 2,
+                        };
+                        let claim = (rank, service.created, owner.clone(), kind);
                         claims.entry(key).or_default().push(claim);
                     }
                 }
@@ -156,7 +162,8 @@ fn endpoints(world: &World, (service, port, protocol, family): &Owner) -> BTreeM
         };
         for endpoint in &slice.endpoints {
             let conditions = endpoint.conditions;
-            if !conditions.ready && !(conditions.serving && conditions.terminating) {
+            let usable = conditions.ready || (conditions.serving && conditions.terminating);
+            if !usable {
                 continue;
             }
             let rank = |endpoint: &Endpoint| (is_local(endpoint), endpoint.conditions.ready);

@@ -254,6 +254,42 @@ fn sockets_that_share_all_their_addresses_are_closed_one_after_the_other() {
     assert!(stand.remembered().is_empty());
 }
 
+/// IPv6 sockets that share all their addresses: bound in one order and connected in another. The kernel lists
+/// them by the one, newest first, and finds them by the other, oldest first.
+fn sharing(namespace: &Namespace, server: &UdpSocket, connected: &[usize]) -> Vec<UdpSocket> {
+    let make = |_: &usize| {
+        let kind = (AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC);
+        let socket = socket_with(kind.0, kind.1, kind.2, None).unwrap();
+        set_socket_reuseport(&socket, true).unwrap();
+        bind(&socket, &"[::1]:4000".parse::<SocketAddr>().unwrap()).unwrap();
+        UdpSocket::from(socket)
+    };
+    let sockets: Vec<_> = namespace.run(|| connected.iter().map(make).collect()).unwrap();
+    connected.iter().for_each(|place| sockets[*place].connect(server.local_addr().unwrap()).unwrap());
+    sockets
+}
+
+#[test]
+fn many_sockets_that_share_their_addresses_cost_no_square_of_their_number() {
+    const SOCKETS: usize = 200;
+    let namespace = Namespace::new("pod").unwrap();
+    let Some(stand) = Stand::new(&[&namespace]) else { return };
+    let server = namespace.run(|| UdpSocket::bind("[::1]:0")).unwrap().unwrap();
+    // As a program makes them; and as one does that wants to keep the agent busy.
+    let in_order: Vec<_> = (0..SOCKETS).collect();
+    let shuffled: Vec<_> = in_order.iter().map(|place| place * 77 % SOCKETS).collect();
+    for (order, all) in [(in_order, true), (shuffled, false)] {
+        let sockets = sharing(&namespace, &server, &order);
+        for socket in &sockets {
+            stand.remember(&key(socket, server.local_addr().unwrap()), UDP, GONE);
+        }
+        let closed = stand.close(backend).unwrap();
+        assert!(closed.requests <= 4 * SOCKETS, "{closed:?}");
+        assert_eq!((closed.closed == SOCKETS, closed.forgotten), (all, 0), "{closed:?}");
+        assert_eq!(stand.remembered().len(), SOCKETS - closed.closed, "the others wait for the next call");
+    }
+}
+
 #[test]
 fn while_a_namespace_cannot_be_seen_nothing_is_forgotten() {
     let (seen, hidden) = (Namespace::new("seen").unwrap(), Namespace::new("hidden").unwrap());

@@ -39,6 +39,8 @@ pub struct Closed {
     /// Connected UDP sockets that were closed: a waiting recv(2) fails with ECONNABORTED, and a send(2) with
     /// EDESTADDRREQ until the socket is connected again.
     pub closed: usize,
+    /// Requests to close one: the kernel finds another one that shares all of its addresses at times.
+    pub requests: usize,
     /// Entries of sockets that are not connected to the backend (any more), removed from REVERSE.
     pub forgotten: usize,
     /// Network namespaces that were looked at: none if no socket remembers a backend that is gone.

@@ -15,6 +15,11 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+/// So many times in one namespace the kernel may find another socket than was asked for. A pod that lets very
+/// many sockets share their addresses, in an order of its choice, would keep the agent busy for minutes: the
+/// square of their number in system calls. What is left of them waits for the next call.
+const MISSES: usize = 512;
+
 /// What is left to do, and what was done.
 #[derive(Debug)]
 pub struct Round<'a> {
@@ -75,16 +80,26 @@ impl<'a> Round<'a> {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
             .map_err(|error| Trouble::Here(error.into()))?;
         let mut diag = SockDiag::open().map_err(trouble)?;
+        let (mut misses, mut backwards) = (0, false);
         loop {
-            let found = diag.connected_udp(|key| self.stale.0.contains_key(key)).map_err(trouble)?;
-            let (before, mut missed) = (self.closed.closed, false);
-            for socket in &found {
-                missed |= !self.close(&mut diag, socket)?;
+            let mut found = diag.connected_udp(|key| self.stale.0.contains_key(key)).map_err(trouble)?;
+            if backwards {
+                found.reverse();
             }
-            // Of sockets that share all addresses the kernel finds one: the next one once that is closed.
-            if !missed || self.closed.closed == before {
+            let (closed, missed) = (self.closed.closed, misses);
+            for socket in &found {
+                if misses == MISSES {
+                    self.missed.insert(socket.key());
+                } else if !self.close(&mut diag, socket)? {
+                    misses += 1;
+                }
+            }
+            // Of sockets that share all addresses the kernel finds one: the next one once that is closed. The
+            // order is as a rule that of the list, or the other way round.
+            if misses == missed || misses == MISSES || self.closed.closed == closed {
                 return Ok(());
             }
+            backwards = !backwards;
         }
     }
 
@@ -95,6 +110,7 @@ impl<'a> Round<'a> {
         // Whoever connects to the very same address between this look and the next call is closed all the
         // same, and connects again: some microseconds.
         if self.reverse.still_holds(&key, &entry)? {
+            self.closed.requests += 1;
             if !diag.destroy(socket).map_err(trouble)? {
                 self.missed.insert(key);
                 return Ok(false);
