@@ -96,15 +96,23 @@ fn a_user_without_privileges_is_told_what_is_missing() {
     is_refused(&nobody(&["run", "--node", "n"]), &["run as root", "CAP_BPF"]);
     is_refused(&nobody(&["demo"]), &["needs root"]);
     // What touches no kernel works for everyone.
-    let plan = nobody(&["plan", "--node", "n"]);
+    let plan = nobody(&["plan", "--node", "lab-node"]);
     assert_eq!((plan.code, plan.err.as_str()), (Some(0), ""));
     assert!(plan.out.contains("default/web:http"), "{}", plan.out);
 }
 
 #[test]
+fn a_node_that_no_manifest_names_is_told_where_its_node_ports_answer() {
+    let plan = said(&["plan", "--node", "nosuch", "--manifests", &examples()]);
+    assert_eq!(plan.code, Some(0));
+    assert!(plan.err.contains("no Node nosuch with addresses is known"), "{}", plan.err);
+    assert!(plan.err.contains("--nodeport-addresses all"), "{}", plan.err);
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error_message() {
     for output in ["json", "table"] {
-        let mut command = shunt(&["plan", "--node", "n", "--manifests", &examples(), "-o", output]);
+        let mut command = shunt(&["plan", "--node", "lab-node", "--manifests", &examples(), "-o", output]);
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let said: Said = command.stdout(writer).output().unwrap().into();
@@ -183,7 +191,7 @@ fn the_kernel_holds_what_the_plan_shows() {
     drop(next);
     shunt::kernel::remove(Path::new(&pins)).unwrap();
     let gone = said(&["dump", "--pin-path", &pins]);
-    assert_eq!((gone.code, gone.out.as_str()), (Some(1), ""));
+    assert_eq!((gone.code, gone.out.as_str()), (Some(2), ""));
     assert!(gone.err.contains("no agent has used this pin path"), "{}", gone.err);
 }
 

@@ -202,8 +202,9 @@ pub struct RuleArgs {
     /// Zone of the node, in place of the one that its Node names.
     #[arg(long, value_name = "ZONE", requires = "paths", value_parser = name())]
     pub zone: Option<String>,
-    /// Addresses of the node where NodePorts answer: the first of each family that its Node names (primary),
-    /// every address of its interfaces (all), or those in these ranges.
+    /// Addresses of the node where NodePorts answer: the first of each family that its Node names (primary; none
+    /// without a Node), every address of its interfaces (all), or those in these ranges. Ranges that leave out
+    /// 127.0.0.1 or ::1 leave out that family's localhost.
     #[arg(
         long,
         value_name = "primary|all|CIDR,...",

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     explain::{Answer, ClientAddress, Origin, Question, Verdict, contradiction, explain as answer},
-    model::Protocol,
+    model::{Family, Protocol},
     table::Conflict,
     view::{FrontendView, KeyParts},
     writer::MemoryMaps,
@@ -82,12 +82,16 @@ fn name_rivals(answer: &mut Answer, question: &Question, conflicts: &[Conflict])
     let Some(FrontendView { address, port, .. }) = &answer.frontend else { return };
     let dialled = |conflict: &&Conflict| {
         let parts = KeyParts::of(&conflict.key);
-        (parts.ip(), parts.port) == (*address, *port) && parts.protocol == question.protocol as u8
+        let family = Family::of(&parts.address.to_ip());
+        (parts.ip(), parts.port) == (*address, *port)
+            && parts.protocol == question.protocol as u8
+            && family == Family::of(&question.destination.ip())
     };
     for conflict in conflicts.iter().filter(dialled) {
         let _ = write!(
             answer.reason,
-            " {} claims this frontend too and goes without it: a ClusterIP comes first, then the older Service.",
+            " {} claims this frontend too and goes without it: a ClusterIP comes first, then a load \
+             balancer's address, then the older Service, then the smaller name.",
             conflict.loser
         );
     }

@@ -32,6 +32,7 @@ pub fn program(
     own.first(changes.events).for_each(|event| engine.apply(event));
     let report = engine.sync()?;
     problems::log_room(&report);
+    problems::log_missing_node(engine.cluster(), &Rules::from(rules));
     let full = !report.newly_unplaced.is_empty() || report.node_unplaced.is_some();
     Ok(Offline { engine, incomplete: broken || full })
 }

@@ -1,13 +1,15 @@
 //! What is wrong with manifests, and with what they ask for, as log lines.
 
 use crate::{
-    engine::SyncReport,
+    cluster::Cluster,
+    engine::{Rules, SyncReport},
+    select::NodePortAddresses,
     source::manifests::{Problem, Severity},
-    table::Conflict,
+    table::{Conflict, Full},
     view::KeyParts,
 };
 use proxy_common::abi::Scope;
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 /// Logs each problem at its severity; true if one of them is an error.
 pub fn log_problems(problems: &[Problem]) -> bool {
@@ -21,10 +23,45 @@ pub fn log_problems(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
+/// Service ports that are named of those that a map has no room for; the others are counted.
+const NAMED: usize = 10;
+
+/// What to do about a full map.
+fn remedy(full: &Full) -> &'static str {
+    match full.map {
+        "FRONTENDS4" | "FRONTENDS6" => "Give --max-frontends",
+        "SERVICES" | "NAMES" => "Give --max-services",
+        "SLOTS" | "BACKENDS" => "Give --max-endpoints",
+        _ => "Use fewer source ranges",
+    }
+}
+
+/// Says so where NodePorts are to answer on addresses that nobody has named.
+pub fn log_missing_node(cluster: &Cluster, rules: &Rules) {
+    let known = cluster.node().is_some_and(|node| !node.addresses.is_empty());
+    if rules.node_ports == NodePortAddresses::Primary && !known && cluster.has_node_ports() {
+        tracing::warn!(
+            "no Node {} with addresses is known, so NodePorts answer on loopback addresses at most: add the Node, or \
+             give --nodeport-addresses all",
+            cluster.node_name()
+        );
+    }
+}
+
 /// Names the service ports that found no room, and those that have found it since.
 pub fn log_room(report: &SyncReport) {
-    for unplaced in &report.newly_unplaced {
-        tracing::error!("{unplaced}; what was programmed stays, and it is tried again when there is room");
+    let maps: BTreeSet<_> = report.newly_unplaced.iter().map(|unplaced| unplaced.full).collect();
+    for full in maps {
+        let of_map = || report.newly_unplaced.iter().filter(|unplaced| unplaced.full == full);
+        for unplaced in of_map().take(NAMED) {
+            tracing::error!("{unplaced}");
+        }
+        let count = of_map().count();
+        tracing::warn!(
+            "{full}: {count} service ports do not fit wholly. What was programmed stays, and they are tried again \
+             when there is room. {} for more of it; maps that are pinned already keep their size",
+            remedy(&full)
+        );
     }
     if let Some(full) = &report.node_unplaced {
         tracing::error!(

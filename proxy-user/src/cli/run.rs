@@ -52,9 +52,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         first.events.push(event);
         addresses = Some(follower);
     }
-    let dataplane = Dataplane::open(args.manifests.node.as_str(), rules, &options)?;
+    let dataplane = Dataplane::open(args.manifests.node.as_str(), rules.clone(), &options)?;
     let mut agent = Agent {
         dataplane,
+        rules,
         own_node,
         retry: RETRY_MIN,
         conflicts: Vec::new(),
@@ -105,6 +106,7 @@ async fn until(due: Option<Instant>) {
 
 struct Agent {
     dataplane: Dataplane,
+    rules: Rules,
     own_node: OwnNode,
     /// The next wait after a failure.
     retry: Duration,
@@ -176,6 +178,7 @@ impl Agent {
                 let (services, stores) = (report.services, report.stores);
                 let frontends = report.puts + report.deletes;
                 if first {
+                    problems::log_missing_node(self.dataplane.engine().cluster(), &self.rules);
                     tracing::info!(
                         events,
                         services,

@@ -1,8 +1,11 @@
 //! `shunt status`: whether the programs are attached, how full the maps are, what was counted.
 
-use super::args::{Output, StatusArgs};
+use super::{
+    args::{Output, StatusArgs},
+    live,
+};
 use crate::{
-    kernel::{Attachment, Cgroup, Kernel, PROGRAMS, PinnedMaps, cgroup2_mount_point},
+    kernel::{Attachment, Cgroup, PROGRAMS, PinnedMaps, cgroup2_mount_point},
     writer::{FrontendKey, MapReader, PrefixKey},
 };
 use proxy_common::abi::{Counter, EndpointSet};
@@ -35,7 +38,7 @@ struct MapStatus {
 
 /// Prints the status. Exit code 1 if a program is not in effect.
 pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let maps = Kernel::read_only(&args.pins.pin_path)?;
+    let maps = live::open(&args.pins.pin_path, "")?;
     let path = args.cgroup.clone().or_else(cgroup2_mount_point);
     let cgroup = Cgroup::open(&path.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")))?;
     let found = maps.attached(&cgroup)?;
@@ -127,7 +130,7 @@ fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std:
     let bytes: u64 = document.maps.iter().map(|map| map.bytes).sum();
     writeln!(out, "{:34}{:>7}\n\nCOUNTER", "total", bytes / 1024)?;
     for (name, value) in &document.counters {
-        writeln!(out, "{name:22}{value:>12}")?;
+        writeln!(out, "{name:26}{value:>12}")?;
     }
     Ok(())
 }

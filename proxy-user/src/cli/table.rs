@@ -60,14 +60,19 @@ fn shorten(endpoints: &[String]) -> String {
     }
 }
 
-/// How many endpoints are on this node, and whom a Local policy drops for want of one.
+/// Which endpoints a Local policy leaves, or whom it drops for want of one; without such a policy, how many
+/// are on this node.
 fn local(port: &PortDocument) -> String {
     let external = port.frontends.iter().any(|frontend| frontend.kind != FrontendKind::ClusterIp);
+    let binds = |policy| policy == "Local" && !port.local.is_empty();
     let drops = |policy| policy == "Local" && port.local.is_empty() && port.any_usable;
     match (drops(port.internal_policy), external && drops(port.external_policy)) {
         (true, true) => "0: dropped".to_owned(),
         (true, false) => "0: internal dropped".to_owned(),
         (false, true) => "0: external dropped".to_owned(),
+        (false, false) if binds(port.internal_policy) || external && binds(port.external_policy) => {
+            shorten(&port.local)
+        }
         (false, false) => port.local.len().to_string(),
     }
 }

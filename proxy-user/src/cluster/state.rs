@@ -7,7 +7,7 @@ use super::{
     named_slab::{Named, NamedSlab},
     port_lists::PortLists,
 };
-use crate::model::{Event, Family, Node, ObjectName, Service, ServiceCidr};
+use crate::model::{Event, Family, Node, ObjectName, Service, ServiceCidr, ServiceType};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -137,6 +137,16 @@ impl Cluster {
     #[must_use]
     pub const fn hints(&self) -> &HintLists {
         &self.hints
+    }
+
+    /// Whether a Service asks for a NodePort.
+    #[must_use]
+    pub fn has_node_ports(&self) -> bool {
+        let asks = |service: &Service| {
+            matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer)
+                && service.ports.iter().any(|port| port.node_port.is_some())
+        };
+        self.services.iter().any(|(_, known)| known.service.as_ref().is_some_and(asks))
     }
 
     /// Takes the service that has waited longest out of the queue.

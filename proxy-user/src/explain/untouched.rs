@@ -7,7 +7,7 @@ use super::{
 };
 use crate::writer::{MapReader, WriteError};
 use proxy_common::{
-    abi::{Network, NodeFlags},
+    abi::{FrontendFlags, Network, NodeFlags},
     datapath::{Origin, Tables},
 };
 
@@ -40,7 +40,13 @@ pub(super) fn untouched<M: MapReader + Tables>(maps: &M, question: &Question) ->
         ));
     }
     let (number, protocol) = (question.destination.port(), question.protocol);
+    let nowhere = !maps.frontends()?.iter().any(|(_, value)| value.kind() == FrontendFlags::NODE_ADDRESS);
     Ok(match node_port(maps, dialled, number, protocol)? {
+        Some(service) if nowhere => format!(
+            "{port} is the NodePort of {}, but no address of this node is known on which NodePorts answer: its Node \
+             names none, and --nodeport-addresses is primary.",
+            service_port(maps, service),
+        ),
         Some(service) => format!(
             "{address} is no address on which NodePorts answer here. {port} is the NodePort of {}, but on \
              another node's address that node decides: nothing is translated on the way out.",

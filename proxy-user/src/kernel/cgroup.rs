@@ -26,7 +26,7 @@ impl Cgroup {
     pub fn open(path: &Path) -> Result<Self, KernelError> {
         let not_cgroup2 = || KernelError::NotCgroup2 { path: path.to_owned(), remedy: remedy() };
         let dir = File::open(path).map_err(|source| match source.kind() {
-            ErrorKind::NotFound => not_cgroup2(),
+            ErrorKind::NotFound if path.parent().is_none_or(|parent| !parent.is_dir()) => not_cgroup2(),
             _ => KernelError::path(path, "open", source),
         })?;
         let stats = fstatfs(&dir).map_err(|source| KernelError::path(path, "statfs", source))?;

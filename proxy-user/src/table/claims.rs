@@ -8,7 +8,7 @@ use crate::{
     writer::FrontendKey,
 };
 use ahash::AHashMap;
-use proxy_common::abi::{FrontendFlags, FrontendValue};
+use proxy_common::abi::{FrontendFlags, FrontendValue, Scope};
 
 /// All claims, by frontend, with what the kernel holds of each.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ struct Claimant {
     kind: FrontendFlags,
 }
 
-/// Two Services claim one frontend.
+/// Two service ports claim one frontend.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conflict {
     /// The address, port and protocol.
@@ -225,13 +225,15 @@ impl Claims {
         self.occupied
     }
 
-    /// Frontends that more than one Service claims.
+    /// Frontends that more than one service port claims.
     pub fn conflicts(&self, ports: &[Option<Port>]) -> Vec<Conflict> {
         let id = |c: &Claimant| ports.get(c.port as usize).and_then(Option::as_ref).map(|p| p.id.clone());
         let mut found = Vec::new();
         for (key, claim) in &self.by_key {
             let Some(winner) = claim.winner.as_ref().and_then(id) else { continue };
-            for loser in claim.rivals.iter().filter_map(id).filter(|l| l.service != winner.service) {
+            // All ports of a Service say alike that its address is a ClusterIP.
+            let contested = |l: &PortId| key.scope() != Scope::Address as u8 || l.service != winner.service;
+            for loser in claim.rivals.iter().filter_map(id).filter(contested) {
                 found.push(Conflict { key: *key, winner: winner.clone(), loser });
             }
         }

@@ -30,6 +30,15 @@ impl FrontendKey {
         }
     }
 
+    /// Which destination addresses it stands for: a [`Scope`].
+    #[must_use]
+    pub const fn scope(&self) -> u8 {
+        match self {
+            Self::V4(key) => key.scope,
+            Self::V6(key) => key.scope,
+        }
+    }
+
     /// Bits of this key that its value carries: see [`proxy_common::abi::FrontendValue`].
     #[must_use]
     pub const fn check(&self) -> u32 {

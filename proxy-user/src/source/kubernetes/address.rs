@@ -91,14 +91,31 @@ fn strip_zeros(text: &str) -> &str {
     if stripped.is_empty() { &text[text.len().saturating_sub(1)..] } else { stripped }
 }
 
-/// The addresses of a list; `reject` is told the index of an entry left out and why.
+/// [`parse_usable`], without the addresses that mean something else on every host or link: loopback,
+/// link-local (a cloud's metadata service is one) and link-local multicast. The API server refuses them too,
+/// for anybody who may write a Service could take them over.
+pub(super) fn parse_frontend(text: &str) -> Result<IpAddr, &'static str> {
+    let address = parse_usable(text)?;
+    let (loopback, link_local, multicast) = match address {
+        IpAddr::V4(v4) => (v4.is_loopback(), v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(v6) => (v6.is_loopback(), v6.is_unicast_link_local(), v6.segments()[0] & 0xff0f == 0xff02),
+    };
+    match (loopback, link_local, multicast) {
+        (true, ..) => Err("is a loopback address"),
+        (_, true, _) => Err("is a link-local address"),
+        (.., true) => Err("is a link-local multicast address"),
+        _ => Ok(address),
+    }
+}
+
+/// The frontend addresses of a list; `reject` is told the index of an entry left out and why.
 pub(super) fn parse_list<'a>(
     texts: impl IntoIterator<Item = &'a String>,
     mut reject: impl FnMut(usize, String),
 ) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for (index, text) in texts.into_iter().enumerate() {
-        match parse_usable(text) {
+        match parse_frontend(text) {
             Ok(address) => addresses.push(address),
             Err(why) => reject(index, format!("{text:?} {why}, ignored")),
         }
@@ -109,6 +126,26 @@ pub(super) fn parse_list<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_means_something_else_on_every_host_is_no_frontend() {
+        for bad in [
+            "127.0.0.1",
+            "::1",
+            "169.254.169.254",
+            "fe80::1",
+            "224.0.0.1",
+            "ff02::1",
+            "0.0.0.0",
+            "::",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(parse_frontend(bad).is_err(), "{bad}");
+        }
+        for good in ["203.0.113.1", "10.0.0.1", "fd00::1", "2001:db8::1", "224.1.0.1"] {
+            assert!(parse_frontend(good).is_ok(), "{good}");
+        }
+    }
 
     #[test]
     fn addresses_are_read_as_kube_proxy_reads_them() {

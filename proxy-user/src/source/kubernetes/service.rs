@@ -2,7 +2,7 @@
 
 use super::{
     Converted, ObjectId,
-    address::{parse_cidrs, parse_list, parse_usable},
+    address::{parse_cidrs, parse_frontend, parse_list, parse_usable},
     converted::{Warnings, label, name_of},
     port,
 };
@@ -207,7 +207,7 @@ fn load_balancer_ips(status: Option<&api::ServiceStatus>, warnings: &mut Warning
                 continue;
             }
         }
-        match parse_usable(text) {
+        match parse_frontend(text) {
             Ok(address) => addresses.push(address),
             Err(why) => warnings.add(field("ip"), format!("{text:?} {why}, ignored")),
         }

@@ -109,8 +109,17 @@ impl Found {
             _ => {
                 let name = Name::of(&value).map_or_else(|_| SmolStr::default(), |name| name.name);
                 let place = place.naming(format!("{kind} {name}").trim_end());
-                let text = "not a kind that a service proxy reads, skipped";
-                self.problems.push(place.problem(Severity::Info, text));
+                let problem = match nearly(group, kind) {
+                    Some(meant) => {
+                        let text = format!("{kind} of {version} is not read; {meant} is: skipped");
+                        place.problem(Severity::Warning, text)
+                    }
+                    None => {
+                        let text = "not a kind that a service proxy reads, skipped";
+                        place.problem(Severity::Info, text)
+                    }
+                };
+                self.problems.push(problem);
             }
         }
     }
@@ -183,6 +192,23 @@ impl Found {
         self.problems.push(place.problem(Severity::Error, text));
         self.outcomes.push((place.clone(), Outcome::Broken(id)));
     }
+}
+
+/// The kind that was probably meant: one that is read, but for its case, its number or which of Kubernetes' own
+/// groups it is in.
+fn nearly(group: &str, kind: &str) -> Option<&'static str> {
+    if !["", "discovery.k8s.io", "networking.k8s.io"].contains(&group) {
+        return None;
+    }
+    let written = kind.to_ascii_lowercase();
+    let kinds = [
+        ("service", "Service of v1"),
+        ("node", "Node of v1"),
+        ("endpointslice", "EndpointSlice of discovery.k8s.io/v1"),
+        ("servicecidr", "ServiceCIDR of networking.k8s.io/v1"),
+        ("list", "List of v1"),
+    ];
+    kinds.iter().find(|(name, _)| written.trim_end_matches('s') == *name).map(|(_, meant)| *meant)
 }
 
 /// `metadata.name` and `metadata.namespace` of a value, before its type is known to be right.

@@ -79,6 +79,21 @@ fn an_unnamed_port_of_a_slice_has_the_empty_name_as_in_the_api_server() {
 }
 
 #[test]
+fn a_kind_that_is_nearly_one_of_ours_is_a_warning() {
+    for (version, kind, meant) in [
+        ("v1", "service", "Service of v1"),
+        ("v1", "EndpointSlice", "EndpointSlice of discovery.k8s.io/v1"),
+        ("discovery.k8s.io/v1", "EndpointSlices", "EndpointSlice of discovery.k8s.io/v1"),
+        ("networking.k8s.io/v1", "ServiceCidr", "ServiceCIDR of networking.k8s.io/v1"),
+    ] {
+        let found = read(json!({"apiVersion": version, "kind": kind, "metadata": {"name": "web"}}));
+        let text = format!("{kind} of {version} is not read; {meant} is: skipped");
+        assert!(problems(&found)[0].ends_with(&text), "{:?}", problems(&found));
+        assert_eq!(found.problems[0].severity, Severity::Warning);
+    }
+}
+
+#[test]
 fn kinds_of_no_interest_are_one_line() {
     for (version, kind) in [
         ("apps/v1", "Deployment"),
