@@ -4,40 +4,46 @@
 use benches::cluster::{NODE, SampleCluster};
 use criterion::{BatchSize, Criterion};
 use shunt::{
+    cluster::Cluster,
     engine::{Engine, Rules},
-    model::{Event, Family, Node},
+    model::{EndpointSlice, Event, Family, Node},
     select::select_endpoints,
     writer::MemoryMaps,
 };
-use std::time::Duration;
+use std::{hint::black_box, net::IpAddr, time::Duration};
 
 const ENDPOINTS: u32 = 1_000;
 const SERVICES: u32 = 10_000;
 
-fn main() {
-    let cluster = SampleCluster::new(1, ENDPOINTS);
-    let maps = MemoryMaps::new(&cluster.capacities());
-    let mut engine =
-        Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
-    cluster.events().for_each(|event| engine.apply(event));
-    sync(&mut engine);
+/// What is done to a slice before it is applied.
+type Finish = fn(EndpointSlice) -> EndpointSlice;
 
+fn main() {
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
-    let mut group = criterion.benchmark_group("a service with 1000 endpoints");
+    one_endpoint(&mut criterion, "a service with 1000 endpoints", |slice| slice);
+    one_endpoint(&mut criterion, "a service with 1000 endpoints and zone hints", hinted);
+    zone(&mut criterion);
+    criterion.final_summary();
+}
+
+fn one_endpoint(criterion: &mut Criterion, about: &str, finish: Finish) {
+    let cluster = SampleCluster::new(1, ENDPOINTS);
+    let mut engine = filled(&cluster, finish);
+    let mut group = criterion.benchmark_group(about);
     let mut turn = 0;
     group.bench_function("one changes: event to published change", |bencher| {
         bencher.iter_batched(
             || {
                 turn += 1;
                 let endpoint = turn / 2 * 7 % ENDPOINTS;
-                Event::SliceApplied(if turn % 2 == 0 {
+                Event::SliceApplied(finish(if turn % 2 == 0 {
                     cluster.slice_without(0, endpoint)
                 } else {
                     cluster.slice_with(0, endpoint)
-                })
+                }))
             },
             |event| {
                 engine.apply(event);
@@ -46,8 +52,8 @@ fn main() {
             BatchSize::PerIteration,
         );
     });
-    let (mut known, mut usable, mut members) = (shunt::cluster::Cluster::new(NODE), Vec::new(), Vec::new());
-    cluster.events().for_each(|event| known.apply(event));
+    let (mut known, mut usable, mut members) = (Cluster::new(NODE), Vec::new(), Vec::new());
+    events(&cluster, finish).for_each(|event| known.apply(event));
     let service = known.next_dirty().and_then(|id| known.service(id));
     let Some((service, object)) = service.and_then(|s| Some((s, s.service.as_ref()?))) else {
         panic!("the service is not known");
@@ -56,12 +62,10 @@ fn main() {
         bencher.iter(|| {
             let (port, slices, hints) = (&object.ports[0], known.slices(service), known.hints());
             select_endpoints(port, Family::V4, slices, hints, &mut usable, &mut members);
-            assert_eq!(members.len() as u32, ENDPOINTS);
+            assert_eq!(black_box(&members).len() as u32, ENDPOINTS);
         });
     });
     group.finish();
-    zone(&mut criterion);
-    criterion.final_summary();
 }
 
 /// The node's zone label changes: every service is selected anew. With hints for two zones each change
@@ -69,31 +73,48 @@ fn main() {
 fn zone(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("the zone label changes over 10000 services");
     group.sample_size(20);
-    for (name, hints) in [("with hints", true), ("without hints", false)] {
-        let cluster = SampleCluster::new(SERVICES, 10);
-        let maps = MemoryMaps::new(&cluster.capacities());
-        let mut engine =
-            Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
-        for mut event in cluster.events() {
-            if let Event::SliceApplied(slice) = &mut event {
-                let zones = ["zone-a", "zone-b"].into_iter().cycle();
-                slice.endpoints.iter_mut().zip(zones).filter(|_| hints).for_each(|(endpoint, zone)| {
-                    endpoint.zone_hints = vec![zone.into()];
-                });
-            }
-            engine.apply(event);
-        }
-        sync(&mut engine);
-        let mut zones = ["zone-a", "zone-b"].into_iter().cycle();
+    for (name, finish) in [("with hints", hinted as Finish), ("without hints", |slice| slice)] {
+        let mut engine = filled(&SampleCluster::new(SERVICES, 10), finish);
+        let mut zones = ["zone-b", "zone-a"].into_iter().cycle();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let zone = zones.next().map(Into::into);
-                engine.apply(Event::NodeApplied(Node { name: NODE.into(), zone, ..Node::default() }));
+                engine.apply(node(zones.next()));
                 sync(&mut engine);
             });
         });
     }
     group.finish();
+}
+
+/// An engine that holds the cluster, on a node in one of two zones.
+fn filled(cluster: &SampleCluster, finish: Finish) -> Engine<MemoryMaps> {
+    let maps = MemoryMaps::new(&cluster.capacities());
+    let mut engine =
+        Engine::new(NODE, Rules::default(), maps).unwrap_or_else(|error| panic!("adopt: {error}"));
+    engine.apply(node(Some("zone-a")));
+    events(cluster, finish).for_each(|event| engine.apply(event));
+    sync(&mut engine);
+    engine
+}
+
+fn events(cluster: &SampleCluster, finish: Finish) -> impl Iterator<Item = Event> + '_ {
+    cluster.events().map(move |event| match event {
+        Event::SliceApplied(slice) => Event::SliceApplied(finish(slice)),
+        event => event,
+    })
+}
+
+/// The slice with the hints that the controller writes for `trafficDistribution: PreferSameZone`.
+fn hinted(mut slice: EndpointSlice) -> EndpointSlice {
+    for endpoint in &mut slice.endpoints {
+        let IpAddr::V4(address) = endpoint.address else { continue };
+        endpoint.zone_hints = vec![["zone-a", "zone-b"][address.to_bits() as usize % 2].into()];
+    }
+    slice
+}
+
+fn node(zone: Option<&str>) -> Event {
+    Event::NodeApplied(Node { name: NODE.into(), zone: zone.map(Into::into), ..Node::default() })
 }
 
 fn sync(engine: &mut Engine<MemoryMaps>) {

@@ -33,21 +33,21 @@ static ABI_VERSION: Global<u32> = Global::new(proxy_common::abi::ABI_VERSION);
 /// Lets a call that is about to be refused fail with ECONNREFUSED, where the kernel can do that.
 #[inline(always)]
 pub fn set_connection_refused() {
-    set_error(ECONNREFUSED);
+    set_error(-ECONNREFUSED);
 }
 
 /// Lets a call that is about to be refused fail with ETIMEDOUT, where the kernel can do that.
 #[inline(always)]
 pub fn set_timed_out() {
-    set_error(ETIMEDOUT);
+    set_error(-ETIMEDOUT);
 }
 
 #[inline(always)]
-fn set_error(error: i32) {
+fn set_error(negative: i32) {
     if HAS_SET_RETVAL.load() == 1 {
         // SAFETY: the helper takes a plain number. It cannot fail for an errno in range, and if it
         // did, the call would fail with EPERM, as without it.
-        unsafe { bpf_set_retval(-error) };
+        unsafe { bpf_set_retval(negative) };
     }
 }
 

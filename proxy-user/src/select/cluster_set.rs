@@ -1,7 +1,7 @@
 //! What cluster-policy traffic from this node may reach.
 
 use super::UsableEndpoint;
-use crate::cluster::{HintLists, Hinted};
+use crate::cluster::Hinted;
 
 /// The rule that decides who is in the cluster set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,9 +27,9 @@ pub enum Topology {
 impl ClusterSet {
     /// Decides by the usable endpoints.
     #[must_use]
-    pub fn of(usable: &[UsableEndpoint], hints: &HintLists) -> Self {
+    pub fn of(usable: &[UsableEndpoint]) -> Self {
         if usable.iter().any(|endpoint| endpoint.ready) {
-            Self::Ready(Topology::of(usable, hints))
+            Self::Ready(Topology::of(usable))
         } else {
             Self::Terminating
         }
@@ -37,12 +37,12 @@ impl ClusterSet {
 
     /// Whether a usable endpoint is in the set. Ready ones and terminating ones never mix.
     #[must_use]
-    pub fn has(self, endpoint: &UsableEndpoint, hints: &HintLists) -> bool {
+    pub const fn has(self, endpoint: &UsableEndpoint) -> bool {
         match self {
             Self::Terminating => true,
             Self::Ready(_) if !endpoint.ready => false,
-            Self::Ready(Topology::SameNode) => hints.get(endpoint.hints).to_this_node,
-            Self::Ready(Topology::SameZone) => hints.get(endpoint.hints).to_this_zone,
+            Self::Ready(Topology::SameNode) => endpoint.hinted.to_this_node,
+            Self::Ready(Topology::SameZone) => endpoint.hinted.to_this_zone,
             Self::Ready(Topology::Anywhere) => true,
         }
     }
@@ -51,8 +51,8 @@ impl ClusterSet {
 impl Topology {
     /// Hints of one kind count if every ready endpoint has some and one of them names this node, or its
     /// zone: a single endpoint without turns that kind off for the whole service port.
-    fn of(usable: &[UsableEndpoint], hints: &HintLists) -> Self {
-        let hinted = || usable.iter().filter(|endpoint| endpoint.ready).map(|e| hints.get(e.hints));
+    fn of(usable: &[UsableEndpoint]) -> Self {
+        let hinted = || usable.iter().filter(|endpoint| endpoint.ready).map(|e| e.hinted);
         let all = |has: fn(Hinted) -> bool| hinted().all(has);
         let any = |has: fn(Hinted) -> bool| hinted().any(has);
         if all(|hinted| hinted.to_nodes) && any(|hinted| hinted.to_this_node) {

@@ -3,7 +3,7 @@
 
 use super::{ClusterSet, LocalSet};
 use crate::{
-    cluster::{HintLists, HintsId, KnownEndpoint, KnownSlice, KnownSlices, ListedEndpoint},
+    cluster::{HintLists, Hinted, KnownEndpoint, KnownSlice, KnownSlices, ListedEndpoint},
     model::{Family, ServicePort},
     table::{Member, Membership},
 };
@@ -21,8 +21,8 @@ pub struct UsableEndpoint {
     pub ready: bool,
     /// It runs on this node.
     pub local: bool,
-    /// Where its traffic should come from.
-    pub hints: HintsId,
+    /// Whether its traffic should come from this node, or from this node's zone.
+    pub hinted: Hinted,
 }
 
 /// The usable endpoints of a service port in one family with their sets, ascending by address and port.
@@ -38,15 +38,15 @@ pub fn select_endpoints(
     usable: &mut Vec<UsableEndpoint>,
     members: &mut Vec<Member>,
 ) -> (ClusterSet, LocalSet) {
-    join(port, family, slices, usable);
-    let cluster = ClusterSet::of(usable, hints);
+    join(port, family, slices, hints, usable);
+    let cluster = ClusterSet::of(usable);
     let local = LocalSet::of(usable);
     members.clear();
     members.extend(usable.iter().map(|endpoint| Member {
         address: endpoint.address,
         port: endpoint.port,
         flags: if endpoint.local { BackendFlags::LOCAL } else { BackendFlags::default() },
-        sets: Membership { cluster: cluster.has(endpoint, hints), local: local.has(endpoint) },
+        sets: Membership { cluster: cluster.has(endpoint), local: local.has(endpoint) },
     }));
     (cluster, local)
 }
@@ -58,22 +58,29 @@ pub fn select_endpoints(
 /// * An endpoint may stand in two slices, with different conditions, while the controller moves it. The entry
 ///   that says it is local counts, then the one that says it is ready, then that of the slice with the smaller
 ///   name: whatever the order of events, the outcome is the same.
-fn join(port: &ServicePort, family: Family, slices: KnownSlices<'_>, usable: &mut Vec<UsableEndpoint>) {
+fn join(
+    port: &ServicePort,
+    family: Family,
+    slices: KnownSlices<'_>,
+    hints: &HintLists,
+    usable: &mut Vec<UsableEndpoint>,
+) {
     usable.clear();
+    // The port that the endpoints of a slice listen on, if it joins.
     let joined = |slice: &KnownSlice| {
         let mut joined = slice.ports.iter().filter(|p| p.protocol == port.protocol && p.name == port.name);
         joined.next().filter(|_| slice.family == family).map(|p| p.port.to_be())
     };
     let numbers: SmallVec<[Option<u16>; 16]> = slices.iter().map(joined).collect();
     let numbers = numbers.as_slice();
-    let joined = slices.endpoints().iter().filter(|listed| is_usable(&listed.endpoint));
-    usable.extend(joined.filter_map(|ListedEndpoint { endpoint, slice }| {
+    let listed = slices.endpoints().iter().filter(|listed| is_usable(&listed.endpoint));
+    usable.extend(listed.filter_map(|ListedEndpoint { endpoint, slice }| {
         Some(UsableEndpoint {
             port: numbers[*slice as usize]?,
             address: endpoint.address,
             ready: endpoint.conditions.ready,
             local: endpoint.local,
-            hints: endpoint.hints,
+            hinted: hints.get(endpoint.hints),
         })
     }));
     let mut different = numbers.iter().flatten();
