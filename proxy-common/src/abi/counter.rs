@@ -45,11 +45,45 @@ pub enum Counter {
     /// A new flow of a service port with session affinity chose a backend: its client had none, or none
     /// that may be used any more.
     AffinityNew = 18,
+    /// A packet began a flow: a backend was picked and both entries were written.
+    FlowNew = 19,
+    /// A packet's flow led to a backend that is gone, or had ended, and began anew.
+    FlowReplaced = 20,
+    /// A packet was dropped because its flow could not be written.
+    FlowsFull = 21,
+    /// A packet was dropped because no source port was free towards its backend.
+    PortsExhausted = 22,
+    /// A packet was rejected: the service has no usable endpoint.
+    PacketNoEndpoint = 23,
+    /// A packet was rejected: a ClusterIP that serves no such port.
+    PacketUnknownPort = 24,
+    /// A packet was dropped: a Local policy, and no usable endpoint on this node.
+    PacketNoLocalEndpoint = 25,
+    /// A packet was dropped: an address inside a ServiceCIDR that is no ClusterIP.
+    PacketUnallocated = 26,
+    /// A packet was dropped: its source is in none of the load balancer's source ranges.
+    PacketSourceNotAllowed = 27,
+    /// A packet was dropped: the node has no route to its backend or to its client.
+    PacketNoRoute = 28,
+    /// A packet was dropped: its backend's answer would pass no device that Shunt is attached to.
+    PacketUnreturnable = 29,
+    /// A packet did not fit its next link, and its sender was told the MTU.
+    PacketTooBig = 30,
+    /// A packet was dropped: its time to live was used up.
+    PacketTtlExceeded = 31,
+    /// A packet of a flow was dropped because it cannot be translated: a fragmented SCTP packet, one of which the headers are cut short.
+    PacketUnsupported = 32,
+    /// An ICMP error about a flow was translated with it.
+    ErrorTranslated = 33,
+    /// A fragment came whose first one was not seen; it was left alone.
+    FragmentUnknown = 34,
+    /// A decision was not traced because the ring buffer was full.
+    TraceLost = 35,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 36] = [
         Self::ConnectForwarded,
         Self::ConnectNoEndpoint,
         Self::ConnectUnknownPort,
@@ -69,6 +103,23 @@ impl Counter {
         Self::SourceUnknown,
         Self::AffinityKept,
         Self::AffinityNew,
+        Self::FlowNew,
+        Self::FlowReplaced,
+        Self::FlowsFull,
+        Self::PortsExhausted,
+        Self::PacketNoEndpoint,
+        Self::PacketUnknownPort,
+        Self::PacketNoLocalEndpoint,
+        Self::PacketUnallocated,
+        Self::PacketSourceNotAllowed,
+        Self::PacketNoRoute,
+        Self::PacketUnreturnable,
+        Self::PacketTooBig,
+        Self::PacketTtlExceeded,
+        Self::PacketUnsupported,
+        Self::ErrorTranslated,
+        Self::FragmentUnknown,
+        Self::TraceLost,
     ];
 
     /// Number of counters: the size of COUNTERS.
@@ -97,6 +148,23 @@ impl Counter {
             Self::SourceUnknown => "source_unknown",
             Self::AffinityKept => "affinity_kept",
             Self::AffinityNew => "affinity_new",
+            Self::FlowNew => "flow_new",
+            Self::FlowReplaced => "flow_replaced",
+            Self::FlowsFull => "flows_full",
+            Self::PortsExhausted => "ports_exhausted",
+            Self::PacketNoEndpoint => "packet_no_endpoint",
+            Self::PacketUnknownPort => "packet_unknown_port",
+            Self::PacketNoLocalEndpoint => "packet_no_local_endpoint",
+            Self::PacketUnallocated => "packet_unallocated",
+            Self::PacketSourceNotAllowed => "packet_source_not_allowed",
+            Self::PacketNoRoute => "packet_no_route",
+            Self::PacketUnreturnable => "packet_unreturnable",
+            Self::PacketTooBig => "packet_too_big",
+            Self::PacketTtlExceeded => "packet_ttl_exceeded",
+            Self::PacketUnsupported => "packet_unsupported",
+            Self::ErrorTranslated => "error_translated",
+            Self::FragmentUnknown => "fragment_unknown",
+            Self::TraceLost => "trace_lost",
         }
     }
 }

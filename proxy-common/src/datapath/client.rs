@@ -1,5 +1,6 @@
 //! Who asks: what a decision needs to know of the client.
 
+use super::Tables;
 use crate::abi::{Address, AffinityClient};
 
 /// Where a new connection begins.
@@ -26,6 +27,11 @@ pub trait Client {
     fn address(&self) -> Option<Address>;
     /// Whose session affinity it is.
     fn affinity(&self) -> AffinityClient;
+    /// The 32 bits that pick its endpoint: random, unless what is asked again must find the same one.
+    #[inline(always)]
+    fn draw<T: Tables>(&self, tables: &T) -> u32 {
+        tables.random()
+    }
 }
 
 /// A client known by its packets, or by what somebody says about it.

@@ -55,6 +55,21 @@ pub fn find_frontend<T: Tables, C: Client>(
     }
 }
 
+/// Whether an address is a ClusterIP, of which nothing but its service ports is to be reached.
+#[inline(always)]
+pub fn is_cluster_ip<T: Tables>(tables: &T, address: &Address) -> bool {
+    look_up(tables, *address, 0, 0, Scope::Address).is_some_and(
+        #[inline(always)]
+        |whole| whole.kind().contains(FrontendFlags::ADDRESS_ONLY),
+    )
+}
+
+/// Whether `port` is a NodePort of the family of `address`.
+#[inline(always)]
+pub fn has_node_port<T: Tables>(tables: &T, address: &Address, port: u16, protocol: u8) -> bool {
+    look_up(tables, address.unspecified(), port, protocol, Scope::Node).is_some()
+}
+
 /// Whether NodePorts answer this client on loopback addresses of this family.
 #[inline(always)]
 fn answers_on_loopback<T: Tables, C: Client>(tables: &T, client: &C, address: &Address) -> bool {

@@ -21,7 +21,7 @@ pub fn pick_backend<T: Tables, C: Client>(
 ) -> Option<(BackendRef, BackendEntry)> {
     let seconds = route.service.affinity_seconds;
     if seconds == 0 {
-        return pick_any(tables, route);
+        return pick_any(tables, client, route);
     }
     let key = AffinityKey { client: client.affinity(), service: route.frontend.service };
     let now = tables.now();
@@ -36,7 +36,7 @@ pub fn pick_backend<T: Tables, C: Client>(
     };
     let (counter, picked) = match kept {
         Some(kept) => (Counter::AffinityKept, kept),
-        None => (Counter::AffinityNew, pick_any(tables, route)?),
+        None => (Counter::AffinityNew, pick_any(tables, client, route)?),
     };
     // Without room the client loses its affinity, and nothing else.
     let _ = tables.remember_affinity(&key, &AffinityEntry { backend: picked.0, last_flow: now });
@@ -44,11 +44,15 @@ pub fn pick_backend<T: Tables, C: Client>(
     Some(picked)
 }
 
-/// Uniformly at random.
+/// Uniformly over the set.
 #[inline(always)]
-fn pick_any<T: Tables>(tables: &T, route: &Route) -> Option<(BackendRef, BackendEntry)> {
+fn pick_any<T: Tables, C: Client>(
+    tables: &T,
+    client: &C,
+    route: &Route,
+) -> Option<(BackendRef, BackendEntry)> {
     // The high word of a 32x32-bit product is uniform over 0..count without a division.
-    let chosen = ((u64::from(tables.random()) * u64::from(route.set.count())) >> 32) as u32;
+    let chosen = ((u64::from(client.draw(tables)) * u64::from(route.set.count())) >> 32) as u32;
     let slot = tables.slot(route.set.base().wrapping_add(chosen))?;
     let backend = tables.backend(slot.index())?;
     Some((slot, backend))

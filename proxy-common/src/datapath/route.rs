@@ -18,9 +18,10 @@ use crate::abi::{
 
 /// Why a new connection does not go to an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
 pub enum Reason {
     /// No frontend of ours: left alone.
-    NotAService,
+    NotAService = 1,
     /// A load-balancer address with source ranges, dialled by a socket whose source address is not chosen
     /// yet: left alone, for whoever sees the packets.
     SourceUnknown,

@@ -1,0 +1,261 @@
+//! Reads the headers of a packet.
+
+use super::Packet;
+use crate::abi::{Address, DeviceEntry, DeviceFlags, ICMP, ICMPV6, Ports, SCTP, Seen, TCP, UDP};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// EtherTypes, network byte order.
+const IPV4: u16 = 0x0800_u16.to_be();
+const IPV6: u16 = 0x86dd_u16.to_be();
+const VLAN: u16 = 0x8100_u16.to_be();
+const PROVIDER_VLAN: u16 = 0x88a8_u16.to_be();
+
+/// Bytes of an Ethernet header, and of a VLAN tag.
+const ETHERNET: u32 = 14;
+const TAG: u32 = 4;
+
+/// IPv6 extension headers that may stand before the transport header (RFC 8200).
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+/// Linux sends at most one of each.
+const MOST_EXTENSIONS: usize = 6;
+
+/// An IPv4 header without options (RFC 791).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ipv4 {
+    pub version_and_length: u8,
+    pub service: u8,
+    pub total_length: u16,
+    pub id: u16,
+    pub fragment: u16,
+    pub hops: u8,
+    pub protocol: u8,
+    pub checksum: u16,
+    pub source: u32,
+    pub destination: u32,
+}
+
+/// An IPv6 header (RFC 8200).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ipv6 {
+    pub version_and_flow: u32,
+    pub payload_length: u16,
+    pub next_header: u8,
+    pub hops: u8,
+    pub source: [u32; 4],
+    pub destination: [u32; 4],
+}
+
+/// Which part of a datagram a packet is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Its first fragment, which has the transport header; and its identification.
+    First(u32),
+    /// A later one.
+    Later(u32),
+}
+
+/// The IP header of a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers {
+    /// Where the IP header begins.
+    pub ip: u32,
+    /// Where the transport header begins; of a later fragment, what it carries.
+    pub transport: u32,
+    /// Where the IP packet ends. The link may have padded it.
+    pub end: u32,
+    pub v6: bool,
+    /// Time to live, hop limit.
+    pub hops: u8,
+    /// The header's checksum; IPv4 only.
+    pub checksum: u16,
+    pub protocol: u8,
+    pub part: Part,
+    pub source: Address,
+    pub destination: Address,
+}
+
+/// What a transport header says.
+#[derive(Clone, Copy, Debug)]
+pub struct Transport {
+    pub ports: Ports,
+    /// It opens a connection: SYN without ACK, INIT.
+    pub begins: bool,
+    /// What its sender does by it.
+    pub seen: Seen,
+}
+
+/// Where the IP header of a packet begins, and its EtherType.
+#[inline(always)]
+fn link<P: Packet>(packet: &P, device: &DeviceEntry) -> Option<(u32, u16)> {
+    let ethertype = packet.ethertype();
+    if device.flags.contains(DeviceFlags::HEADERLESS) {
+        return Some((0, ethertype));
+    }
+    let mut found = (ETHERNET, ethertype);
+    // The outermost tag stands beside the packet as a rule: here are what is left.
+    for _ in 0..2 {
+        if found.1 != VLAN && found.1 != PROVIDER_VLAN {
+            break;
+        }
+        found = (found.0.wrapping_add(TAG), packet.load::<u16>(found.0.wrapping_add(2))?);
+    }
+    Some(found)
+}
+
+/// Reads the IP header; `None` for what is no IP packet, or one that nobody but its receiver should touch.
+#[inline(always)]
+pub fn read<P: Packet>(packet: &P, device: &DeviceEntry) -> Option<Headers> {
+    let (ip, ethertype) = link(packet, device)?;
+    match ethertype {
+        IPV4 => ipv4(packet, ip),
+        IPV6 => ipv6(packet, ip),
+        _ => None,
+    }
+}
+
+/// Reads an IPv4 header at `ip`.
+#[inline(always)]
+pub fn ipv4<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
+    let header: Ipv4 = packet.load(ip)?;
+    let length = u32::from(header.version_and_length & 0xf).wrapping_mul(4);
+    if header.version_and_length >> 4 != 4 || length < 20 {
+        return None;
+    }
+    let fragment = u16::from_be(header.fragment);
+    let id = u32::from(header.id);
+    let part = match (fragment & 0x1fff, fragment & 0x2000) {
+        (0, 0) => Part::Whole,
+        (0, _) => Part::First(id),
+        _ => Part::Later(id),
+    };
+    Some(Headers {
+        ip,
+        transport: ip.wrapping_add(length),
+        end: ip.wrapping_add(u32::from(u16::from_be(header.total_length))),
+        v6: false,
+        hops: header.hops,
+        checksum: header.checksum,
+        protocol: header.protocol,
+        part,
+        source: Address::from_v4_word(header.source),
+        destination: Address::from_v4_word(header.destination),
+    })
+}
+
+/// Reads an IPv6 header at `ip`, and those between it and the transport header.
+#[inline(always)]
+pub fn ipv6<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
+    let header: Ipv6 = packet.load(ip)?;
+    if u32::from_be(header.version_and_flow) >> 28 != 6 {
+        return None;
+    }
+    let mut next = header.next_header;
+    let mut at = ip.wrapping_add(size_of::<Ipv6>() as u32);
+    let end = at.wrapping_add(u32::from(u16::from_be(header.payload_length)));
+    let mut part = Part::Whole;
+    for _ in 0..MOST_EXTENSIONS {
+        match next {
+            HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING => {
+                let [following, length, _, left] = packet.load::<[u8; 4]>(at)?;
+                // Another node is to get it first.
+                if next == ROUTING && left != 0 {
+                    return None;
+                }
+                next = following;
+                at = at.wrapping_add(u32::from(length).wrapping_mul(8)).wrapping_add(8);
+            }
+            AUTHENTICATION => {
+                let [following, length] = packet.load::<[u8; 2]>(at)?;
+                next = following;
+                at = at.wrapping_add(u32::from(length).wrapping_mul(4)).wrapping_add(8);
+            }
+            FRAGMENT => {
+                let [first, id] = packet.load::<[u32; 2]>(at)?;
+                let first = u32::from_be(first);
+                next = (first >> 24) as u8;
+                at = at.wrapping_add(8);
+                match (first & 0xfff8, first & 1) {
+                    // An atomic fragment (RFC 6946): all there is.
+                    (0, 0) => {}
+                    (0, _) => part = Part::First(id),
+                    _ => {
+                        part = Part::Later(id);
+                        break;
+                    }
+                }
+            }
+            _ => break,
+        }
+    }
+    Some(Headers {
+        ip,
+        transport: at,
+        end,
+        v6: true,
+        hops: header.hops,
+        checksum: 0,
+        protocol: next,
+        part,
+        source: Address { words: header.source },
+        destination: Address { words: header.destination },
+    })
+}
+
+/// True for the protocols that Services have.
+#[inline(always)]
+pub const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP)
+}
+
+/// True for ICMP of the packet's family.
+#[inline(always)]
+pub const fn is_icmp(headers: &Headers) -> bool {
+    headers.protocol == if headers.v6 { ICMPV6 } else { ICMP }
+}
+
+/// Reads the transport header of a protocol that has ports.
+#[inline(always)]
+pub fn transport<P: Packet>(packet: &P, headers: &Headers) -> Option<Transport> {
+    if headers.protocol == UDP {
+        let ports: Ports = packet.load(headers.transport)?;
+        return Some(Transport { ports, begins: false, seen: Seen::ANY });
+    }
+    let [ports, _, _, fourth] = packet.load::<[u32; 4]>(headers.transport)?;
+    let fourth = u32::from_be(fourth);
+    let (begins, seen) = if headers.protocol == TCP { tcp(fourth) } else { sctp(fourth) };
+    Some(Transport { ports: zerocopy::transmute!(ports), begins, seen })
+}
+
+/// Bytes 12 to 15 of a TCP header (RFC 9293).
+#[inline(always)]
+const fn tcp(word: u32) -> (bool, Seen) {
+    let flags = word >> 16;
+    let seen = if flags & 4 != 0 {
+        Seen::RESET
+    } else if flags & 1 != 0 {
+        Seen::FIN
+    } else {
+        Seen::ANY
+    };
+    (flags & 0x12 == 2, seen.union(Seen::ANY))
+}
+
+/// The first chunk of an SCTP packet (RFC 9260): INIT, ABORT, SHUTDOWN and what answers it.
+#[inline(always)]
+const fn sctp(word: u32) -> (bool, Seen) {
+    let chunk = word >> 24;
+    let seen = match chunk {
+        6 => Seen::RESET,
+        7 | 8 | 14 => Seen::FIN,
+        _ => Seen::ANY,
+    };
+    (chunk == 1, seen.union(Seen::ANY))
+}

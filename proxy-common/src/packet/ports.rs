@@ -1,0 +1,72 @@
+//! A source port for what the node sends in a client's place.
+
+use super::{InsertError, Packet, PacketTables, hash};
+use crate::abi::{FlowEntry, SCTP, Tuple};
+use crate::datapath::has_node_port;
+
+/// How many ports are tried before a flow is dropped. With half of the ports towards a backend in use one flow in
+/// a hundred million finds none of this many.
+const TRIES: u32 = 26;
+
+/// Finds a port and writes the entry of the answers under it; `reply` is the entry, `to` the tuple that the
+/// client's packets get but for the source port. Returns the port, network byte order.
+///
+/// The ports are tried in an order that the flow's hash decides, and one that leads to the same flow already is its
+/// port: so a flow whose entry was lost, or that two CPUs begin at once, finds the same port again.
+#[inline(always)]
+pub fn claim<P: Packet, T: PacketTables>(
+    packet: &P,
+    tables: &T,
+    flow: &Tuple,
+    to: &Tuple,
+    reply: &FlowEntry,
+) -> Result<u16, InsertError> {
+    let settings = tables.settings();
+    let mut draw = hash::of(flow);
+    let mut key = to.reversed();
+    for _ in 0..TRIES {
+        draw = hash::finish(draw.wrapping_add(0x9e37_79b9));
+        // The high word of a 32x32-bit product is uniform over the ports without a division.
+        let chosen = ((u64::from(draw) * u64::from(settings.ports)) >> 32) as u16;
+        let port = settings.first_port.wrapping_add(chosen).to_be();
+        key.destination_port = port;
+        if let Some(there) = tables.flow(&key) {
+            if leads_to(&there, reply) {
+                return Ok(port);
+            }
+            if !is_over(&there, super::flow::seconds(tables), flow.protocol) {
+                continue;
+            }
+            super::flow::forget(tables, &key, &there);
+        } else if is_taken(packet, tables, &key) {
+            continue;
+        }
+        match tables.insert_flow(&key, reply) {
+            Ok(()) => return Ok(port),
+            Err(InsertError::Full) => return Err(InsertError::Full),
+            Err(InsertError::Exists) => {}
+        }
+    }
+    Err(InsertError::Exists)
+}
+
+/// Whether an entry of answers is that of the same flow.
+#[inline(always)]
+pub fn leads_to(there: &FlowEntry, reply: &FlowEntry) -> bool {
+    there.translated(0) == reply.translated(0) && there.backend == reply.backend
+}
+
+/// Whether a flow is over, so that its port may be used again. One that has ended in good order is given the time
+/// that its last packets may take.
+#[inline(always)]
+pub fn is_over(entry: &FlowEntry, now: u32, protocol: u32) -> bool {
+    let idle = now.saturating_sub(entry.last_seen);
+    idle > entry.idle_timeout(protocol) || (entry.is_closed() && idle > 2)
+}
+
+/// Whether answers to a port would be somebody else's: a socket's of the node, or a NodePort's.
+#[inline(always)]
+fn is_taken<P: Packet, T: PacketTables>(packet: &P, tables: &T, key: &Tuple) -> bool {
+    (key.protocol != SCTP as u32 && packet.has_socket(key))
+        || has_node_port(tables, &key.destination, key.destination_port, key.protocol as u8)
+}

@@ -1,0 +1,40 @@
+//! What the packet path reads and writes beside [`Tables`].
+
+use super::FlowTouch;
+use crate::abi::{DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, TraceEvent, Tuple};
+use crate::datapath::Tables;
+
+/// Why an entry was not written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InsertError {
+    /// One is there.
+    Exists,
+    /// There is no room.
+    Full,
+}
+
+/// The packet path's own maps.
+pub trait PacketTables: Tables {
+    /// Looks up FLOWS.
+    fn flow(&self, key: &Tuple) -> Option<FlowEntry>;
+    /// Writes an entry of FLOWS that is not there yet.
+    fn insert_flow(&self, key: &Tuple, entry: &FlowEntry) -> Result<(), InsertError>;
+    /// Notes in an entry of FLOWS what was seen; false if it is not there.
+    fn touch_flow(&self, key: &Tuple, touch: &FlowTouch) -> bool;
+    /// Removes an entry of FLOWS, if it is there.
+    fn forget_flow(&self, key: &Tuple);
+    /// Looks up FRAGMENTS.
+    fn fragment(&self, key: &FragmentKey) -> Option<Ports>;
+    /// Writes FRAGMENTS.
+    fn remember_fragment(&self, key: &FragmentKey, ports: Ports);
+    /// Looks up DEVICES.
+    fn device(&self, device: u32) -> Option<DeviceEntry>;
+    /// How the packet path works.
+    fn settings(&self) -> PacketSettings;
+    /// Adds to the totals of a service port.
+    fn account(&self, service: u32, flows: u32, bytes: u32, reply: bool);
+    /// Whether somebody watches decisions.
+    fn watched(&self) -> bool;
+    /// Shows a decision to who watches.
+    fn show(&self, event: &TraceEvent);
+}
