@@ -4,7 +4,7 @@ use super::PortView;
 use crate::model::{Family, ObjectName};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 /// What a load balancer is answered in one family that asks this node about a Service. (By a healthy agent:
@@ -38,7 +38,7 @@ pub fn health_checks(ports: &[PortView]) -> Vec<HealthCheckView> {
         let addresses = found.entry((&id.service, id.family, number)).or_default();
         // A local set holds endpoints that are ready, or none of them is.
         if !port.local_terminating {
-            addresses.extend(port.local.iter().map(|endpoint| endpoint.ip()));
+            addresses.extend(port.local.iter().map(SocketAddr::ip));
         }
     }
     let view = |((service, family, port), addresses): ((&ObjectName, _, _), BTreeSet<_>)| HealthCheckView {
