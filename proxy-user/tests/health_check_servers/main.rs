@@ -48,9 +48,9 @@ impl Servers {
         self.servers.follow(HealthReport { changes: Vec::new(), addresses: Some(addresses) });
     }
 
-    /// Changes of several Services at once: port and count of IPv4 and IPv6, or that there is none any more.
-    fn change(&self, changes: &[(&str, Option<(u16, [Option<u32>; 2])>)]) {
-        let change = |(service, check): &(&str, Option<(u16, [Option<u32>; 2])>)| HealthChange {
+    /// Changes of several Services at once.
+    fn change(&self, changes: &[(&str, Check)]) {
+        let change = |(service, check): &(&str, Check)| HealthChange {
             service: name(service),
             check: check.map(|(port, ready)| HealthCheck { port, ready }),
         };
@@ -69,11 +69,14 @@ impl Servers {
     }
 }
 
+/// Port, and ready endpoints of IPv4 and IPv6; `None` for a Service that has no health check any more.
+type Check = Option<(u16, [Option<u32>; 2])>;
+
 fn name(service: &str) -> ObjectName {
     ObjectName::new("default", service)
 }
 
 /// An IPv4 Service with so many ready endpoints.
-const fn ready(port: u16, count: u32) -> Option<(u16, [Option<u32>; 2])> {
+const fn ready(port: u16, count: u32) -> Check {
     Some((port, [Some(count), None]))
 }
