@@ -16,7 +16,7 @@ use std::{
 };
 
 /// See [`Namespace::new`].
-const QUIET: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("net/ipv6/conf/all/accept_dad", "0"),
     ("net/ipv6/conf/default/accept_dad", "0"),
     ("net/ipv6/conf/all/accept_ra", "0"),
@@ -24,6 +24,7 @@ const QUIET: [(&str, &str); 7] = [
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
     ("net/ipv4/tcp_max_tw_buckets", "0"),
+    ("net/ipv4/ping_group_range", "0 0"),
 ];
 
 /// A network namespace with `lo` up and no route out. It has no name in the file system; the kernel
@@ -41,7 +42,7 @@ impl Namespace {
     /// What tests trip over is off, whatever the host's settings are (new namespaces copy some of them,
     /// net.core.devconf_inherit_init_net): IPv6 duplicate address detection, router advertisements,
     /// reverse path filtering, and TCP's TIME_WAIT, which would answer a client that comes back on
-    /// the same port in the name of a server that is no more.
+    /// the same port in the name of a server that is no more. Root may have the sockets of [`super::ping`].
     ///
     /// # Errors
     /// Without CAP_SYS_ADMIN, or where the kernel has no IPv6.
@@ -56,7 +57,7 @@ impl Namespace {
             made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         let namespace = Self { label: label.to_owned(), fd: Arc::new(fd.into()) };
-        namespace.set_sysctls(&QUIET)?;
+        namespace.set_sysctls(&SETTINGS)?;
         namespace.set_up("lo")?;
         Ok(namespace)
     }

@@ -1,4 +1,4 @@
-//! Who has which address: the networks of RFC 5737 and RFC 3849 outside, 10.244.0.0/15 for pods.
+//! Who has which address: the networks of RFC 5737, RFC 2544 and RFC 3849 outside, 10.244.0.0/15 for pods.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,10 +19,21 @@ pub(super) const FAR: Network = Network { v4: [198, 51, 100], v6: [0x2001, 0xdb8
 /// The link between router and edge.
 pub(super) const WAN: Network = Network { v4: [203, 0, 113], v6: [0x2001, 0xdb8, 3, 0] };
 
+/// The network of the VLAN.
+pub(super) const VLAN: Network = Network { v4: [198, 18, 0], v6: [0x2001, 0xdb8, 0x18, 0] };
+
+/// A tunnel's network, counted from 1.
+pub(super) const fn tunnel(number: u8) -> Network {
+    Network { v4: [198, 18, number], v6: [0x2001, 0xdb8, 0x18, number as u16] }
+}
+
 /// Number of a gateway in its network: the router, the edge, a bridge.
 pub(super) const GATEWAY: u8 = 1;
 /// Number of the first client of a network.
 pub(super) const CLIENT: u8 = 100;
+
+/// Number of the first host whose frames a test makes.
+pub(super) const RAW: u8 = 200;
 
 /// How many nodes fit between gateway and clients.
 pub(super) const NODES: u8 = 9;
@@ -78,6 +89,7 @@ mod tests {
             (LAN, of_node(1), "192.0.2.11", "2001:db8:1::11"),
             (LAN, of_node(NODES), "192.0.2.19", "2001:db8:1::19"),
             (FAR, CLIENT, "198.51.100.100", "2001:db8:2::100"),
+            (tunnel(1), CLIENT, "198.18.1.100", "2001:db8:18:1::100"),
             (pods(2), 0, "10.244.2.0", "fd00:10:244:2::"),
             (routed_pods(1), 254, "10.245.1.254", "fd00:10:245:1::254"),
         ] {

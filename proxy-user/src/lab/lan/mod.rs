@@ -20,7 +20,8 @@
 //! ```
 //!
 //! Every line is a veth pair, every name a network namespace, and none of them has a route out: the
-//! router knows the networks above and refuses the rest.
+//! router knows the networks outside and refuses the rest, the pods' too: nothing is masqueraded, so what a
+//! pod sends there in its own name gets no answer, unless a test adds the route.
 //!
 //! ```no_run
 //! use shunt::lab::{TcpServer, lan::{Lan, Options}, tcp_ask};
@@ -37,17 +38,22 @@
 
 mod addresses;
 mod cni;
+mod frames;
 mod host;
 mod node;
 mod overlay;
 mod pod;
 mod routed;
+mod switch;
 mod topology;
+mod tunnel;
 mod wan;
 
+pub use frames::Frames;
 pub use host::Host;
 pub use node::{Node, RpFilter};
 pub use overlay::Overlay;
 pub use pod::Pod;
 pub use topology::{Lan, Options};
+pub use tunnel::Tunnel;
 pub use wan::Wan;

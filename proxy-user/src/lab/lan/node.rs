@@ -7,14 +7,14 @@ use super::{
     overlay::Overlay,
     pod::{Pod, PodLink},
     routed,
+    topology::take,
 };
 use crate::lab::{LabError, Namespace, Place};
 use std::{
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::Deref,
     path::Path,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::AtomicU8,
 };
 
 /// Reverse path filtering of IPv4 (ip-sysctl.rst, `rp_filter`): whether a packet must come from where its
@@ -117,11 +117,7 @@ impl Node {
     /// # Errors
     /// If a namespace, a link or a route cannot be made, or there were 254 already.
     pub fn add_routed_pod(&self, label: &str) -> Result<Pod, LabError> {
-        let next = |count: u8| count.checked_add(1).filter(|number| *number < u8::MAX);
-        let before = self.routed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let number = before.map_err(|_| {
-            LabError::new("add_routed_pod", "the node's address range", io::ErrorKind::QuotaExceeded)
-        })? + 1;
+        let number = take(&self.routed, u8::MAX - 1, "add_routed_pod")? + 1;
         let network = routed_pods(self.number);
         let device = format!("cali{number}");
         routed::connect(&self.host, device, label, network.v4(number), network.v6(number), self.mtu)

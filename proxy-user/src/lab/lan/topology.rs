@@ -1,10 +1,13 @@
 //! The local network as a whole.
 
 use super::{
-    addresses::{CLIENT, GATEWAY, LAN, NODES},
+    addresses::{CLIENT, GATEWAY, LAN, NODES, RAW, VLAN, of_node},
+    frames::Frames,
     host::{DEVICE, Host},
     node::{Node, RpFilter},
     overlay::Overlay,
+    switch::Switch,
+    tunnel::Tunnel,
     wan::Wan,
 };
 use crate::lab::{LabError, Namespace, Scratch};
@@ -13,9 +16,6 @@ use std::{
     path::Path,
     sync::atomic::{AtomicU8, Ordering},
 };
-
-/// The switch's bridge.
-const BRIDGE: &str = "lan";
 
 /// What a [`Lan`] is to be like.
 #[derive(Clone, Debug)]
@@ -43,10 +43,12 @@ pub struct Lan {
     nodes: Vec<Node>,
     wan: Wan,
     client: Host,
-    /// How many clients there are.
+    /// How many were added of each.
     clients: AtomicU8,
+    frames: AtomicU8,
+    tunnels: AtomicU8,
     /// What the CNI plugins remember.
-    _leases: Scratch,
+    leases: Scratch,
 }
 
 impl Lan {
@@ -75,7 +77,8 @@ impl Lan {
             })
             .collect::<Result<_, LabError>>()?;
         let client = client(&switch, "client", CLIENT)?;
-        Ok(Self { switch, nodes, wan, client, clients: AtomicU8::new(1), _leases: leases })
+        let [clients, frames, tunnels] = [const { AtomicU8::new(0) }; 3];
+        Ok(Self { switch, nodes, wan, client, clients, frames, tunnels, leases })
     }
 
     /// A node, counted from 0: node 0 is 192.0.2.11, and its pods are in 10.244.1.0/24.
@@ -104,18 +107,63 @@ impl Lan {
     /// # Errors
     /// If it cannot be made, or there are a hundred already.
     pub fn add_client(&self, label: &str) -> Result<Host, LabError> {
-        let next = |count: u8| count.checked_add(1).filter(|count| *count < 100);
-        let before = self.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let number = before.map_err(|_| {
-            LabError::new("add_client", "the network's address range", io::ErrorKind::QuotaExceeded)
-        })?;
+        let number = take(&self.clients, RAW - CLIENT - 1, "add_client")? + 1;
         client(&self.switch, label, CLIENT + number)
+    }
+
+    /// Adds a host of the local network whose frames the test makes.
+    ///
+    /// # Errors
+    /// If it cannot be made, or there are 55 already.
+    pub fn add_frames(&self) -> Result<Frames, LabError> {
+        let number = take(&self.frames, u8::MAX - RAW, "add_frames")?;
+        let frames = Frames::new(self.switch.port(&format!("raw-{number}"))?, number);
+        let neighbours = self.nodes.iter().map(|node| -> &Namespace { node }).chain([self.wan.router()]);
+        for neighbour in neighbours {
+            neighbour.add_neighbour(DEVICE, frames.ipv4().into(), frames.mac())?;
+            neighbour.add_neighbour(DEVICE, frames.ipv6().into(), frames.mac())?;
+        }
+        Ok(frames)
+    }
+
+    /// Connects a client to a node, counted from 0, by a tunnel, with the node's device under this name.
+    ///
+    /// # Errors
+    /// If a device of that name is there already, the machine has no `/dev/net/tun`, or there are 254 tunnels.
+    pub fn add_tunnel(&self, node: usize, device: &str) -> Result<Tunnel, LabError> {
+        let number = take(&self.tunnels, u8::MAX - 1, "add_tunnel")?;
+        Tunnel::new(self.node(node), device, number + 1)
+    }
+
+    /// Lays a VLAN: every node gets the device `eth0.ID` with 198.18.0.11 and 2001:db8:18::11 and so on, and a
+    /// new client is in it, 198.18.0.100 and 2001:db8:18::100 on its own `eth0.ID`.
+    ///
+    /// # Errors
+    /// [`LabError::is_unsupported`] where the kernel has no VLAN devices; if there is one already.
+    pub fn add_vlan(&self, id: u16) -> Result<Host, LabError> {
+        let device = format!("{DEVICE}.{id}");
+        for (node, number) in self.nodes.iter().zip(1..) {
+            node.add_vlan(&device, DEVICE, id)?;
+            for (address, prefix) in VLAN.both(of_node(number)) {
+                node.add_address(&device, address, prefix)?;
+            }
+        }
+        let namespace = Namespace::new(&format!("client of VLAN {id}"))?;
+        self.switch.plug(&format!("vlan-{id}"), &namespace, DEVICE)?;
+        namespace.add_vlan(&device, DEVICE, id)?;
+        Host::settle(namespace, &device, VLAN, CLIENT)
     }
 
     /// What lies beyond the router.
     #[must_use]
     pub fn wan(&self) -> &Wan {
         &self.wan
+    }
+
+    /// Where the CNI plugins keep the pods' addresses; gone with this value.
+    #[must_use]
+    pub fn leases(&self) -> &Path {
+        self.leases.path()
     }
 
     /// The namespace of the switch: its ports are called after the hosts behind them, which is where to
@@ -126,36 +174,15 @@ impl Lan {
     }
 }
 
+/// The next of at most `limit` numbers, from 0.
+pub(super) fn take(counter: &AtomicU8, limit: u8, what: &'static str) -> Result<u8, LabError> {
+    let next = |count: u8| Some(count + 1).filter(|count| *count <= limit);
+    let before = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    before.map_err(|_| LabError::new(what, "the lab's address range", io::ErrorKind::QuotaExceeded))
+}
+
 fn client(switch: &Switch, label: &str, number: u8) -> Result<Host, LabError> {
     let namespace = Namespace::new(label)?;
     switch.plug(&format!("client-{number}"), &namespace, DEVICE)?;
     Host::settle(namespace, DEVICE, LAN, number)?.route_all(LAN, GATEWAY)
-}
-
-/// The switch: a bridge in a namespace that takes no part in the network itself.
-#[derive(Debug)]
-struct Switch {
-    namespace: Namespace,
-}
-
-impl Switch {
-    fn new() -> Result<Self, LabError> {
-        let namespace = Namespace::new("switch")?;
-        namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
-        // br_netfilter would look into packets, and reassemble them where conntrack is at work.
-        for name in ["iptables", "ip6tables", "arptables"] {
-            let name = format!("net/bridge/bridge-nf-call-{name}");
-            if Path::new("/proc/sys").join(&name).exists() {
-                namespace.set_sysctl(&name, "0")?;
-            }
-        }
-        namespace.add_bridge(BRIDGE)?;
-        Ok(Self { namespace })
-    }
-
-    /// Connects a device of a host to a port.
-    fn plug(&self, port: &str, host: &Namespace, device: &str) -> Result<(), LabError> {
-        self.namespace.connect(port, host, device)?;
-        self.namespace.add_port(BRIDGE, port)
-    }
 }
