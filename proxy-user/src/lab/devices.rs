@@ -1,6 +1,6 @@
 //! More kinds of devices in a namespace than the veth pairs of [`Namespace::connect`].
 
-use super::{LabError, Mac, Namespace, links, settle};
+use super::{LabError, Mac, Namespace, links, offload, settle};
 use std::net::{IpAddr, Ipv4Addr};
 
 impl Namespace {
@@ -84,5 +84,23 @@ impl Namespace {
     /// If there is no such device or it has none.
     pub fn mac(&self, device: &str) -> Result<Mac, LabError> {
         links::mac(self, device)
+    }
+
+    /// Whether what a device sends has its checksums still to be computed, by hardware that a veth does not have:
+    /// such a packet is taken as intact wherever it arrives. Without the offload, sockets compute every checksum
+    /// and cut every packet to size, and receivers verify.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn has_checksum_offload(&self, device: &str) -> Result<bool, LabError> {
+        offload::checksum(self, device)
+    }
+
+    /// Switches that on or off. It is on at first.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn set_checksum_offload(&self, device: &str, on: bool) -> Result<(), LabError> {
+        offload::set_checksum(self, device, on)
     }
 }

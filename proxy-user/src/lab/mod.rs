@@ -40,6 +40,7 @@ mod links;
 mod namespace;
 mod netlink;
 mod network;
+mod offload;
 mod own_name;
 mod path_mtu;
 mod ping;
@@ -50,7 +51,7 @@ mod reply;
 mod scratch;
 mod settle;
 mod sweep;
-#[allow(unsafe_code)] // unshare(2) and what runs between fork(2) and execve(2)
+#[allow(unsafe_code)] // unshare(2), ioctl(2) and what runs between fork(2) and execve(2)
 mod sys;
 mod tally;
 mod tcp_server;

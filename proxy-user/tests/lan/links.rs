@@ -2,7 +2,7 @@
 
 use super::{SECOND, both, reaches, skipped};
 use shunt::lab::{
-    UdpServer,
+    Namespace, UdpServer,
     lan::{Frames, Lan, Options},
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -105,4 +105,44 @@ fn frames_made_by_hand_cross_the_switch_as_they_are() {
     let nothing = two.receive(SECOND / 10, |frame| frame.get(6..12) == Some(&one.mac())).unwrap();
     assert_eq!(nothing, None);
     assert!(one.send(&[0; 5]).is_err());
+}
+
+#[test]
+fn offload_is_as_chosen_on_every_device_that_sends() {
+    if skipped() {
+        return;
+    }
+    for offload in [false, true] {
+        let lan = Lan::new(&Options { offload, ..Options::default() }).unwrap();
+        let node = lan.node(0);
+        let pods = [node.add_pod("pod").unwrap(), node.add_routed_pod("routed").unwrap()];
+        let another = lan.add_client("another").unwrap();
+        let mut devices: Vec<(&Namespace, &str)> =
+            vec![(node, "eth0"), (lan.client(), "eth0"), (&another, "eth0"), (lan.wan().client(), "eth0")];
+        for pod in &pods {
+            devices.extend([(&**pod, pod.device()), (node, pod.node_device())]);
+        }
+        for (namespace, device) in devices {
+            assert_eq!(namespace.has_checksum_offload(device).unwrap(), offload, "{namespace} {device}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_checksum_is_found_out() {
+    if skipped() {
+        return;
+    }
+    let lan = Lan::new(&Options::default()).unwrap();
+    let (raw, node) = (lan.add_frames().unwrap(), lan.node(0));
+    let server = UdpServer::start(node, "node", SocketAddr::new(node.ipv4().into(), 53)).unwrap();
+    let mac = node.mac("eth0").unwrap();
+    let good = udp(raw.ipv4(), node.ipv4(), 53, b"who?");
+    let mut bad = good.clone();
+    bad[26..28].copy_from_slice(&[0xba, 0xd0]);
+    for question in [&bad, &good] {
+        raw.send(&frame(mac, &raw, &[&ETHERTYPE_IPV4, question])).unwrap();
+    }
+    raw.receive(SECOND, |frame| frame.get(12..14) == Some(&ETHERTYPE_IPV4)).unwrap().unwrap();
+    assert_eq!(server.served(), 1);
 }

@@ -52,8 +52,8 @@ impl Frames {
     }
 
     /// Receives the next frame that is as the test wants it, and throws away what comes before; `None` when
-    /// time is up. A VLAN tag stands in the frame. Packets of a host on the same machine may be larger than any
-    /// wire would take only if the device offered segmentation, which this one does not.
+    /// time is up. A VLAN tag stands in the frame. Every frame is complete, whether the laboratory has
+    /// offload or not: cut to size, with its checksums computed.
     ///
     /// # Errors
     /// What poll(2) or read(2) said.

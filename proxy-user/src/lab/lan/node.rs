@@ -3,11 +3,10 @@
 use super::{
     addresses::{GATEWAY, LAN, of_node, pods, routed_pods},
     cni::{self, Cni},
-    host::Host,
-    overlay::Overlay,
+    host::{DEVICE, Host},
     pod::{Pod, PodLink},
     routed,
-    topology::take,
+    topology::{Options, take},
 };
 use crate::lab::{LabError, Namespace, Place};
 use std::{
@@ -35,21 +34,21 @@ pub struct Node {
     host: Host,
     number: u8,
     mtu: u32,
+    offload: bool,
     cni: Cni,
     /// How many pods it has been asked to route to.
     routed: AtomicU8,
 }
 
 impl Node {
-    /// Makes a node, counted from 1, of a host that is connected to the local network by `eth0`.
+    /// Makes a node, counted from 1, of a namespace that is connected to the local network by `eth0`.
     pub(super) fn new(
         namespace: Namespace,
-        device: &str,
         number: u8,
-        overlay: Overlay,
-        rp_filter: RpFilter,
+        options: &Options,
         leases: &Path,
     ) -> Result<Self, LabError> {
+        let Options { overlay, rp_filter, offload, .. } = *options;
         namespace.forward()?;
         let value = match rp_filter {
             RpFilter::Off => "0",
@@ -60,10 +59,10 @@ impl Node {
         for conf in ["all", "default"] {
             namespace.set_sysctl(&format!("net/ipv4/conf/{conf}/rp_filter"), value)?;
         }
-        let host = Host::settle(namespace, device, LAN, of_node(number))?.route_all(LAN, GATEWAY)?;
+        let host = Host::settle(namespace, DEVICE, LAN, of_node(number))?.route_all(LAN, GATEWAY)?;
         overlay.set_up(&host, number)?;
         let cni = Cni::new(number, overlay.mtu(), leases);
-        Ok(Self { host, number, mtu: overlay.mtu(), cni, routed: AtomicU8::new(0) })
+        Ok(Self { host, number, mtu: overlay.mtu(), offload, cni, routed: AtomicU8::new(0) })
     }
 
     /// 192.0.2.11 for the first node.
@@ -108,7 +107,7 @@ impl Node {
     /// # Errors
     /// If the plugins are not installed or fail.
     pub fn add_pod(&self, label: &str) -> Result<Pod, LabError> {
-        self.cni.add(&self.host, label)
+        self.finish(self.cni.add(&self.host, label)?)
     }
 
     /// Adds a pod without a bridge, as Calico does: 10.245.1.1 and fd00:10:245:1::1 on the first node, and so
@@ -120,7 +119,16 @@ impl Node {
         let number = take(&self.routed, u8::MAX - 1, "add_routed_pod")? + 1;
         let network = routed_pods(self.number);
         let device = format!("cali{number}");
-        routed::connect(&self.host, device, label, network.v4(number), network.v6(number), self.mtu)
+        let (ipv4, ipv6) = (network.v4(number), network.v6(number));
+        self.finish(routed::connect(&self.host, device, label, ipv4, ipv6, self.mtu)?)
+    }
+
+    fn finish(&self, pod: Pod) -> Result<Pod, LabError> {
+        if !self.offload {
+            pod.set_checksum_offload(pod.device(), false)?;
+            self.host.set_checksum_offload(pod.node_device(), false)?;
+        }
+        Ok(pod)
     }
 
     /// Removes a pod: its link and addresses at once, its namespace when nothing is left in it.

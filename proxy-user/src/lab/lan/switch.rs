@@ -10,10 +10,11 @@ const BRIDGE: &str = "lan";
 #[derive(Debug)]
 pub(super) struct Switch {
     pub namespace: Namespace,
+    offload: bool,
 }
 
 impl Switch {
-    pub fn new() -> Result<Self, LabError> {
+    pub fn new(offload: bool) -> Result<Self, LabError> {
         let namespace = Namespace::new("switch")?;
         namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         // br_netfilter would look into packets, and reassemble them where conntrack is at work.
@@ -24,12 +25,13 @@ impl Switch {
             }
         }
         namespace.add_bridge(BRIDGE)?;
-        Ok(Self { namespace })
+        Ok(Self { namespace, offload })
     }
 
     /// Connects a device of a host to a port.
     pub fn plug(&self, port: &str, host: &Namespace, device: &str) -> Result<(), LabError> {
         self.namespace.connect(port, host, device)?;
+        self.finish(host, device)?;
         self.namespace.add_port(BRIDGE, port)
     }
 
@@ -38,5 +40,10 @@ impl Switch {
         let tap = Tun::frames(&self.namespace, port)?;
         self.namespace.add_port(BRIDGE, port)?;
         Ok(tap)
+    }
+
+    /// Makes a device of a host as they all are to be.
+    pub fn finish(&self, host: &Namespace, device: &str) -> Result<(), LabError> {
+        if self.offload { Ok(()) } else { host.set_checksum_offload(device, false) }
     }
 }

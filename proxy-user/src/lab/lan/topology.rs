@@ -26,12 +26,16 @@ pub struct Options {
     pub overlay: Overlay,
     /// The nodes' reverse path filtering.
     pub rp_filter: RpFilter,
+    /// Whether devices leave checksums and segmentation to hardware. With it packets cross the laboratory with
+    /// their checksums not yet computed, large ones in one piece, and no receiver verifies anything; without
+    /// it every packet is complete, as from another machine, and a wrong checksum is found out.
+    pub offload: bool,
 }
 
 impl Default for Options {
-    /// Two nodes, plain routes, strict reverse path filtering.
+    /// Two nodes, plain routes, strict reverse path filtering, no offload.
     fn default() -> Self {
-        Self { nodes: 2, overlay: Overlay::Plain, rp_filter: RpFilter::Strict }
+        Self { nodes: 2, overlay: Overlay::Plain, rp_filter: RpFilter::Strict, offload: false }
     }
 }
 
@@ -62,16 +66,15 @@ impl Lan {
             let error = io::Error::new(io::ErrorKind::InvalidInput, format!("1 to {NODES} nodes, please"));
             return Err(LabError::new("Lan::new", options.nodes, error));
         }
-        let (switch, leases) = (Switch::new()?, Scratch::new()?);
-        let wan = Wan::new(|router| switch.plug("router", router, DEVICE))?;
+        let (switch, leases) = (Switch::new(options.offload)?, Scratch::new()?);
+        let wan = Wan::new(&switch)?;
         let nodes = (1..=options.nodes)
             .map(|number| {
                 let namespace = Namespace::new(&format!("node-{number}"))?;
                 switch.plug(namespace.label(), &namespace, DEVICE)?;
-                let Options { overlay, rp_filter, .. } = *options;
-                let node = Node::new(namespace, DEVICE, number, overlay, rp_filter, leases.path())?;
+                let node = Node::new(namespace, number, options, leases.path())?;
                 for peer in (1..=options.nodes).filter(|peer| *peer != number) {
-                    overlay.add_peer(&node, peer)?;
+                    options.overlay.add_peer(&node, peer)?;
                 }
                 Ok(node)
             })

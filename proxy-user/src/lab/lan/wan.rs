@@ -3,6 +3,7 @@
 use super::{
     addresses::{CLIENT, DEFAULT, FAR, GATEWAY, LAN, Network, WAN},
     host::{DEVICE, Host},
+    switch::Switch,
 };
 use crate::lab::{LabError, Namespace};
 
@@ -24,10 +25,10 @@ pub struct Wan {
 }
 
 impl Wan {
-    /// Makes the three; `plug` connects the router's `eth0` to the local network.
-    pub(super) fn new(plug: impl FnOnce(&Namespace) -> Result<(), LabError>) -> Result<Self, LabError> {
+    /// Makes the three.
+    pub(super) fn new(switch: &Switch) -> Result<Self, LabError> {
         let (router, edge) = (Namespace::new("router")?, Namespace::new("edge")?);
-        plug(&router)?;
+        switch.plug("router", &router, DEVICE)?;
         router.forward()?;
         edge.forward()?;
         add_addresses(&router, DEVICE, LAN, GATEWAY)?;
@@ -36,6 +37,7 @@ impl Wan {
         add_addresses(&edge, LINK, WAN, EDGE)?;
         let client = Namespace::new("far client")?;
         edge.connect(FAR_LINK, &client, DEVICE)?;
+        switch.finish(&client, DEVICE)?;
         add_addresses(&edge, FAR_LINK, FAR, GATEWAY)?;
         let client = Host::settle(client, DEVICE, FAR, CLIENT)?.route_all(FAR, GATEWAY)?;
         for ((far, prefix), (edge, _)) in FAR.both(0).into_iter().zip(WAN.both(EDGE)) {
