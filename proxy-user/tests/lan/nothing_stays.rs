@@ -4,7 +4,7 @@ use super::{SECOND, skipped, wait_until};
 use shunt::lab::{
     Namespace, Program, TcpServer,
     lan::{Frames, Lan, Options, Overlay, Pod, Tunnel},
-    tcp_ask,
+    sweep, tcp_ask,
 };
 use std::{
     fs,
@@ -92,4 +92,19 @@ fn nothing_stays_after_a_panic() {
         }));
         assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"a failed assertion inside"));
     });
+}
+
+#[test]
+fn the_leases_of_a_killed_process_are_swept() {
+    if skipped() {
+        return;
+    }
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let lan = Lan::new(&Options { nodes: 1, ..Options::default() }).unwrap();
+    let left = lan.leases().with_file_name(format!("shunt-lab-{}-0", ended.id()));
+    fs::create_dir_all(left.join("lab-1")).unwrap();
+    fs::write(left.join("lab-1/10.244.1.2"), "pod").unwrap();
+    assert!(sweep().unwrap() >= 1);
+    assert!(!left.exists() && lan.leases().exists(), "a living process keeps its own");
 }
