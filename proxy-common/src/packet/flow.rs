@@ -1,6 +1,7 @@
 //! Packets of a flow that is known.
 
-use super::{Action, Hook, NextHop, Packet, PacketTables, Work, answer, rewrite, translate};
+use super::translate::{self, Step};
+use super::{Action, Hook, NextHop, Packet, PacketTables, Work, answer, rewrite};
 use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
 
 /// Nanoseconds in a second.
@@ -60,16 +61,16 @@ pub fn forget<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry, key
     tables.forget_flow(tuple);
 }
 
-/// Translates a packet by its flow's entry and sends it on. A later fragment has no transport header.
+/// A packet of a flow whose entry was found. A later fragment has no transport header.
 #[inline(always)]
 pub fn follow<P: Packet, T: PacketTables>(
-    packet: &mut P,
+    packet: &P,
     tables: &T,
     work: &mut Work,
     has_transport: bool,
-) -> Action {
+) -> Step {
     if packet.hook() as u8 != hook(work.entry.flags) as u8 {
-        return Action::Pass;
+        return Step::Done(Action::Pass);
     }
     if has_transport {
         note(tables, work);
@@ -77,7 +78,7 @@ pub fn follow<P: Packet, T: PacketTables>(
     }
     let reply = work.entry.flags.contains(FlowFlags::REPLY);
     tables.account(work.entry.service, 0, packet.length().wrapping_sub(work.headers.ip), reply);
-    send_on(packet, tables, work, has_transport)
+    Step::Send { has_transport }
 }
 
 /// Where packets of an entry with these flags are translated.

@@ -1,12 +1,12 @@
 //! The first packet of a flow.
 
+use super::translate::{self, Step};
 use super::{
     Action, Hook, InsertError, NextHop, Packet, PacketTables, Work, answer, flow, hash, ports, trace,
-    translate,
 };
 use crate::abi::{
-    Address, AffinityClient, BackendFlags, Counter, DeviceFlags, FlowEntry, FlowFlags, Network, PacketFlags,
-    Ports, Seen, SocketPeer, TraceOutcome, Tuple,
+    Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
+    PacketFlags, Ports, Seen, SocketPeer, TCP, TraceOutcome, Tuple,
 };
 use crate::datapath::{Client, Origin, Reason, Tables, Verdict, pick_backend, route};
 
@@ -64,11 +64,11 @@ fn origin<P: Packet, T: PacketTables>(
 pub fn begin<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
-    device: DeviceFlags,
+    device: &DeviceEntry,
     work: &mut Work,
     again: bool,
-) -> Action {
-    let origin = origin(packet, tables, device, &work.tuple.source);
+) -> Step {
+    let origin = origin(packet, tables, device.flags, &work.tuple.source);
     let peer = SocketPeer::new(work.tuple.destination, work.tuple.destination_port);
     let client = FlowClient { origin, tuple: &work.tuple };
     let picked = match route(tables, &client, &peer, work.headers.protocol) {
@@ -80,12 +80,12 @@ pub fn begin<P: Packet, T: PacketTables>(
     };
     let (service, reference, backend) = match picked {
         Ok(picked) => picked,
-        Err(Verdict::Pass(_)) => return Action::Pass,
-        Err(verdict) => return refuse(packet, tables, work, true, verdict),
+        Err(Verdict::Pass(_)) => return Step::Done(pass(packet, tables, device, work)),
+        Err(verdict) => return Step::Done(refuse(packet, tables, work, true, verdict)),
     };
     // A reset of a flow that nobody knows has nothing to reset.
     if work.transport.seen.contains(Seen::RESET) {
-        return Action::Drop;
+        return Step::Done(Action::Drop);
     }
     work.entry = FlowEntry {
         source: work.tuple.source,
@@ -107,24 +107,47 @@ pub fn begin<P: Packet, T: PacketTables>(
     let local = backend.flags.contains(BackendFlags::LOCAL);
     if let Err(counter) = open(packet, tables, work, origin, local) {
         tables.count(counter);
-        return Action::Drop;
+        return Step::Done(Action::Drop);
     }
     tables.count(if again { Counter::FlowReplaced } else { Counter::FlowNew });
     tables.account(service, 1, packet.length().wrapping_sub(work.headers.ip), false);
     translate::remember_fragments(tables, work);
     trace::forwarded(packet, tables, work);
+    // Another CPU may have begun it, from a packet met elsewhere.
     if flow::hook(work.entry.flags) as u8 != packet.hook() as u8 {
-        return Action::Pass;
+        return Step::Done(Action::Pass);
     }
-    flow::send_on(packet, tables, work, true)
+    Step::Send { has_transport: true }
 }
 
-/// How the client's address fares on the way to a backend.
-enum Way {
-    /// The backend sees it: its answers come back through a device of ours.
-    Keep,
-    /// The backend sees this address of the node.
-    Masquerade(Address),
+/// What becomes of a packet of no flow that names no Service.
+///
+/// One from a backend to an address that stood for a client, where the flow's entry was lost, must not come to the
+/// node's own stack: that would reset the connection. The client's next packet finds the same port again.
+#[inline(always)]
+fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry, work: &Work) -> Action {
+    let settings = tables.settings();
+    let tuple = &work.tuple;
+    let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
+    if tuple.protocol == TCP as u32
+        && !work.transport.begins
+        && port < settings.ports
+        && packet.hook() as u8 == Hook::Ingress as u8
+        && tuple.destination == own_address(device, &tuple.destination)
+        && !packet.has_socket(tuple)
+    {
+        tables.count(Counter::FlowLost);
+        return Action::Drop;
+    }
+    Action::Pass
+}
+
+/// The way to a backend.
+struct Way {
+    /// The device that leads there; zero for the node's own stack.
+    device: u32,
+    /// The backend may see the client's address: its answers come back through a device of ours.
+    keeps_client: bool,
 }
 
 /// The way to the backend of `work.entry`.
@@ -136,37 +159,33 @@ enum Way {
 fn way<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work, local: bool) -> Result<Way, Counter> {
     let (source, backend) = (work.entry.source, work.entry.destination);
     let arrives = packet.hook() as u8 == Hook::Ingress as u8;
-    let out = match packet.next_hop(source, backend) {
+    let device = match packet.next_hop(source, backend) {
         NextHop::Device { device, .. } | NextHop::TooBig { device } => device,
         // In the node's own namespace. What the node sends itself never leaves it.
-        NextHop::Local if arrives => return Ok(Way::Keep),
+        NextHop::Local if arrives => return Ok(Way { device: 0, keeps_client: true }),
         NextHop::Local => return Err(Counter::PacketUnreturnable),
         NextHop::None => return Err(Counter::PacketNoRoute),
     };
-    if local && arrives && !tables.settings().flags.contains(PacketFlags::MASQUERADE_ALWAYS) {
-        let back = match packet.next_hop(backend, source) {
-            NextHop::Device { device, .. } | NextHop::TooBig { device } => {
-                device != out && tables.device(device).is_some()
-            }
-            NextHop::Local => false,
-            NextHop::None => return Err(Counter::PacketNoRoute),
-        };
-        if back {
-            return Ok(Way::Keep);
-        }
+    if !local || !arrives || tables.settings().flags.contains(PacketFlags::MASQUERADE_ALWAYS) {
+        return Ok(Way { device, keeps_client: false });
     }
-    own_address(tables, out, &source).map(Way::Masquerade)
+    match packet.next_hop(backend, source) {
+        NextHop::Device { device: back, .. } | NextHop::TooBig { device: back } => {
+            Ok(Way { device, keeps_client: back != device && tables.device(back).is_some() })
+        }
+        NextHop::Local => Ok(Way { device, keeps_client: false }),
+        NextHop::None => Err(Counter::PacketNoRoute),
+    }
 }
 
-/// The node's address that is to stand for `source` on the way out of a device. The answers come to that device.
+/// The address of the node that stands for a client of the family of `client` on the way out of a device;
+/// unspecified for none.
 #[inline(always)]
-fn own_address<T: PacketTables>(tables: &T, device: u32, source: &Address) -> Result<Address, Counter> {
-    let Some(device) = tables.device(device) else { return Err(Counter::PacketUnreturnable) };
-    let own = match source.v4_word() {
+fn own_address(device: &DeviceEntry, client: &Address) -> Address {
+    match client.v4_word() {
         Some(_) => Address::from_v4_word(device.address4),
         None => device.address6,
-    };
-    if own == own.unspecified() { Err(Counter::PacketUnreturnable) } else { Ok(own) }
+    }
 }
 
 /// Writes both entries of a new flow, that of the answers first. `work.entry` is the client's, and keeps the
@@ -180,13 +199,6 @@ fn open<P: Packet, T: PacketTables>(
     local: bool,
 ) -> Result<(), Counter> {
     let way = way(packet, tables, work, local)?;
-    if matches!(way, Way::Masquerade(_)) {
-        work.entry.flags |= FlowFlags::MASQUERADE;
-        if origin as u8 == Origin::Node as u8 {
-            work.entry.flags |= FlowFlags::NODE;
-            work.entry.device = packet.device();
-        }
-    }
     work.reply = FlowEntry {
         source: work.tuple.destination,
         destination: work.tuple.source,
@@ -195,19 +207,14 @@ fn open<P: Packet, T: PacketTables>(
         flags: work.entry.flags.union(FlowFlags::REPLY),
         ..work.entry
     };
-    match way {
-        Way::Keep => keep(tables, work)?,
-        Way::Masquerade(own) => {
-            work.entry.source = own;
-            work.to = work.entry.translated(work.tuple.protocol);
-            work.entry.source_port = ports::claim(packet, tables, work).map_err(
-                #[inline(always)]
-                |error| match error {
-                    InsertError::Exists => Counter::PortsExhausted,
-                    InsertError::Full => Counter::FlowsFull,
-                },
-            )?;
+    if !(way.keeps_client && keep(tables, work)?) {
+        // The answers come to the device that leads to the backend.
+        let Some(device) = tables.device(way.device) else { return Err(Counter::PacketUnreturnable) };
+        let own = own_address(&device, &work.tuple.source);
+        if own == own.unspecified() {
+            return Err(Counter::PacketUnreturnable);
         }
+        masquerade(packet, tables, work, origin, own)?;
     }
     match tables.insert_flow(&work.tuple, &work.entry) {
         Ok(()) => Ok(()),
@@ -217,33 +224,44 @@ fn open<P: Packet, T: PacketTables>(
     }
 }
 
-/// Writes the entry of the answers of a flow that keeps its client's address.
-///
-/// It is taken where the client reaches the same backend from the same port through another frontend as well. Only
-/// one of them can have its answers back.
+/// Writes the entry of the answers of a flow that keeps its client's address; false if that is taken: the client
+/// reaches the same backend from the same port through another frontend, and answers do not tell which.
 #[inline(always)]
-fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<(), Counter> {
+fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<bool, Counter> {
     work.key = work.entry.other(work.tuple.protocol);
-    for _ in 0..2 {
-        match tables.insert_flow(&work.key, &work.reply) {
-            Ok(()) => return Ok(()),
-            Err(InsertError::Full) => return Err(Counter::FlowsFull),
-            Err(InsertError::Exists) => {}
-        }
-        if !tables.flow(&work.key, &mut work.there) {
-            continue;
-        }
-        if ports::leads_to(&work.there, &work.reply) {
-            return Ok(());
-        }
-        if !ports::is_over(&work.there, work.reply.last_seen, work.tuple.protocol) {
-            return Err(Counter::PacketUnreturnable);
-        }
-        work.to = work.there.other(work.tuple.protocol);
-        tables.forget_flow(&work.to);
-        tables.forget_flow(&work.key);
+    match ports::write_reply(tables, work) {
+        Ok(()) => Ok(true),
+        Err(InsertError::Exists) => Ok(false),
+        Err(InsertError::Full) => Err(Counter::FlowsFull),
     }
-    Err(Counter::FlowsFull)
+}
+
+/// Has an address of the node stand for the client's, and writes the entry of the answers.
+#[inline(always)]
+fn masquerade<P: Packet, T: PacketTables>(
+    packet: &P,
+    tables: &T,
+    work: &mut Work,
+    origin: Origin,
+    own: Address,
+) -> Result<(), Counter> {
+    work.entry.flags |= FlowFlags::MASQUERADE;
+    if origin as u8 == Origin::Node as u8 {
+        work.entry.flags |= FlowFlags::NODE;
+        work.entry.device = packet.device();
+        work.reply.device = packet.device();
+    }
+    work.reply.flags = work.entry.flags.union(FlowFlags::REPLY);
+    work.entry.source = own;
+    work.to = work.entry.translated(work.tuple.protocol);
+    work.entry.source_port = ports::claim(packet, tables, work).map_err(
+        #[inline(always)]
+        |error| match error {
+            InsertError::Exists => Counter::PortsExhausted,
+            InsertError::Full => Counter::FlowsFull,
+        },
+    )?;
+    Ok(())
 }
 
 /// Refuses what a ClusterIP does not serve and what is no TCP, UDP or SCTP.

@@ -1,6 +1,6 @@
 //! A source port for what the node sends in a client's place.
 
-use super::{InsertError, Packet, PacketTables, Work, hash};
+use super::{InsertError, Packet, PacketTables, Work, flow, hash};
 use crate::abi::{FlowEntry, SCTP, Tuple};
 use crate::datapath::has_node_port;
 
@@ -28,25 +28,37 @@ pub fn claim<P: Packet, T: PacketTables>(
         let chosen = ((u64::from(draw) * u64::from(settings.ports)) >> 32) as u16;
         let port = settings.first_port.wrapping_add(chosen).to_be();
         work.key.destination_port = port;
-        if tables.flow(&work.key, &mut work.there) {
-            if leads_to(&work.there, &work.reply) {
-                return Ok(port);
-            }
-            if !is_over(&work.there, work.reply.last_seen, work.tuple.protocol) {
-                continue;
-            }
-            // Its other entry, which leads nowhere now, goes first.
-            let other = work.there.other(work.tuple.protocol);
-            tables.forget_flow(&other);
-            tables.forget_flow(&work.key);
-        } else if is_taken(packet, tables, &work.key) {
+        if is_taken(packet, tables, &work.key) {
             continue;
         }
-        match tables.insert_flow(&work.key, &work.reply) {
+        match write_reply(tables, work) {
             Ok(()) => return Ok(port),
             Err(InsertError::Full) => return Err(InsertError::Full),
             Err(InsertError::Exists) => {}
         }
+    }
+    Err(InsertError::Exists)
+}
+
+/// Writes the entry of the answers under `work.key`, unless that of another flow stands there which is not over. It
+/// may be there already: written by another CPU, or left of an entry of which only the other one was lost.
+#[inline(always)]
+pub fn write_reply<T: PacketTables>(tables: &T, work: &mut Work) -> Result<(), InsertError> {
+    for _ in 0..2 {
+        match tables.insert_flow(&work.key, &work.reply) {
+            Err(InsertError::Exists) => {}
+            written => return written,
+        }
+        if !tables.flow(&work.key, &mut work.there) {
+            continue;
+        }
+        if leads_to(&work.there, &work.reply) {
+            return Ok(());
+        }
+        if !is_over(&work.there, work.reply.last_seen, work.tuple.protocol) {
+            return Err(InsertError::Exists);
+        }
+        flow::forget(tables, &work.key, &work.there, &mut work.other);
     }
     Err(InsertError::Exists)
 }

@@ -2,15 +2,34 @@
 
 use super::headers::{self, Headers, Part};
 use super::{Action, Packet, PacketTables, Work, error, flow, new_flow};
-use crate::abi::{DeviceFlags, FragmentKey, Ports, Tuple};
+use crate::abi::{DeviceEntry, FragmentKey, Ports, Tuple};
 use crate::datapath::is_cluster_ip;
+
+/// What is to be done with a packet.
+pub enum Step {
+    /// This, and nothing else.
+    Done(Action),
+    /// It is translated by `work.entry`.
+    Send {
+        /// The packet has a transport header; a later fragment has none.
+        has_transport: bool,
+    },
+}
 
 /// Translates a packet of a Service's flow, begins one, or refuses it; leaves everything else alone.
 #[inline(always)]
 pub fn translate<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
-    let Some(device) = tables.device(packet.device()) else { return Action::Pass };
+    match step(packet, tables, work) {
+        Step::Done(action) => action,
+        Step::Send { has_transport } => flow::send_on(packet, tables, work, has_transport),
+    }
+}
+
+#[inline(always)]
+fn step<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Step {
+    let Some(device) = tables.device(packet.device()) else { return Step::Done(Action::Pass) };
     if headers::read(packet, device.flags, &mut work.headers).is_none() {
-        return Action::Pass;
+        return Step::Done(Action::Pass);
     }
     if headers::has_ports(work.headers.protocol) {
         if work.headers.part as u8 == Part::Later as u8 {
@@ -19,22 +38,22 @@ pub fn translate<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &
         return match headers::transport(packet, &work.headers) {
             Some(transport) => {
                 work.transport = transport;
-                segment(packet, tables, device.flags, work)
+                segment(packet, tables, &device, work)
             }
-            None => Action::Pass,
+            None => Step::Done(Action::Pass),
         };
     }
     if headers::is_icmp(&work.headers)
         && let Some(action) = error::translate(packet, tables, work)
     {
-        return action;
+        return Step::Done(action);
     }
     // Nothing but its service ports is to be reached at a ClusterIP: a ping that left by the default route
     // would come back, and leave again.
     if is_cluster_ip(tables, &work.headers.destination) {
-        return new_flow::refuse_unknown(packet, tables, work);
+        return Step::Done(new_flow::refuse_unknown(packet, tables, work));
     }
-    Action::Pass
+    Step::Done(Action::Pass)
 }
 
 /// Fills in the tuple of a packet.
@@ -54,9 +73,9 @@ pub fn tuple(headers: &Headers, ports: Ports) -> Tuple {
 fn segment<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
-    device: DeviceFlags,
+    device: &DeviceEntry,
     work: &mut Work,
-) -> Action {
+) -> Step {
     work.tuple = tuple(&work.headers, work.transport.ports);
     let known = tables.flow(&work.tuple, &mut work.entry);
     if known {
@@ -70,13 +89,13 @@ fn segment<P: Packet, T: PacketTables>(
 
 /// A fragment without a transport header: it follows the first one of its datagram.
 #[inline(always)]
-fn fragment<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
-    let Some(ports) = tables.fragment(&datagram(&work.headers)) else { return Action::Pass };
+fn fragment<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Step {
+    let Some(ports) = tables.fragment(&datagram(&work.headers)) else { return Step::Done(Action::Pass) };
     work.tuple = tuple(&work.headers, ports);
     if tables.flow(&work.tuple, &mut work.entry) {
         flow::follow(packet, tables, work, false)
     } else {
-        Action::Pass
+        Step::Done(Action::Pass)
     }
 }
 

@@ -26,4 +26,6 @@ pub struct Work {
     pub(super) reply: FlowEntry,
     /// An entry that is in the way.
     pub(super) there: FlowEntry,
+    /// Key of the other entry of that flow.
+    pub(super) other: Tuple,
 }
