@@ -354,9 +354,9 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn make_room(&mut self, bytes: u32) -> Option<()> {
+    fn make_room(&mut self, bytes: i32) -> Option<()> {
         // SAFETY: as above.
-        let done = unsafe { bpf_skb_adjust_room(self.skb, bytes as i32, BPF_ADJ_ROOM_MAC, 0) };
+        let done = unsafe { bpf_skb_adjust_room(self.skb, bytes, BPF_ADJ_ROOM_MAC, 0) };
         (done == 0).then_some(())
     }
 }

@@ -102,6 +102,6 @@ pub trait Packet {
     fn has_socket(&self, tuple: &Tuple) -> bool;
     /// Cuts off or adds bytes (zeros) at the end.
     fn resize(&mut self, len: u32) -> Option<()>;
-    /// Puts `bytes` zeros between the link header and the IP header.
-    fn make_room(&mut self, bytes: u32) -> Option<()>;
+    /// Puts `bytes` zeros between the link header and the IP header; or takes as many away there, if negative.
+    fn make_room(&mut self, bytes: i32) -> Option<()>;
 }
