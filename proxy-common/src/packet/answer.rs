@@ -1,8 +1,8 @@
 //! Answers that are built in place of the packet that they are about: TCP resets (RFC 9293, 3.10.7.1) and ICMP
 //! errors (RFC 792, RFC 1191, RFC 4443).
 
-use super::headers::{self, Headers, Ipv4, Ipv6, Part, Transport};
-use super::{Action, Packet, Sum, checksum, crc32c};
+use super::headers::{self, Headers, Ipv4, Ipv6, Part};
+use super::{Action, Packet, Sum, Work, checksum, crc32c};
 use crate::abi::{Address, ICMP, ICMPV6, SCTP, TCP, UDP};
 
 /// Bytes of a TCP header without options, of an ICMP error's header.
@@ -30,27 +30,34 @@ const MOST_HEADERS: usize = 32;
 /// 32-bit words of a transport header that an ICMP error carries.
 const MOST_TRANSPORT: usize = 5;
 
-/// Refuses a packet: a TCP segment by RST, anything else by ICMP port unreachable. What must not be answered, or
-/// cannot be, is dropped.
-#[inline(always)]
-pub fn refuse<P: Packet>(packet: &mut P, headers: &Headers, transport: Option<&Transport>) -> Action {
-    let built = if transport.is_some() && headers.protocol == TCP {
-        reset(packet, headers)
-    } else {
-        icmp(packet, headers, if headers.v6 { PORT_UNREACHABLE6 } else { PORT_UNREACHABLE }, 0)
-    };
-    if built.is_some() { Action::Return } else { Action::Drop }
+/// What a packet is answered with.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(u32)]
+pub enum Answer {
+    /// A TCP segment by RST, anything else by ICMP port unreachable.
+    #[default]
+    Refusal = 0,
+    /// The MTU that it exceeds, in bytes; zero if that is not known.
+    TooBig(u32) = 1,
 }
 
-/// Tells a packet's sender the MTU that it exceeds, in bytes; zero if that is not known.
+/// Makes a packet its answer. What must not be answered, or cannot be, is dropped.
 #[inline(always)]
-pub fn too_big<P: Packet>(packet: &mut P, headers: &Headers, mtu: u32) -> Action {
-    let (kind, mtu) = if headers.v6 {
-        (PACKET_TOO_BIG6, mtu.max(LEAST_MTU6))
-    } else {
-        (FRAGMENTATION_NEEDED, if mtu == 0 { LEAST_MTU4 } else { mtu.min(0xffff) })
+pub fn build<P: Packet>(packet: &mut P, work: &Work) -> Action {
+    let headers = &work.headers;
+    let (kind, number) = match (work.answer, headers.v6) {
+        (Answer::Refusal, false) => (PORT_UNREACHABLE, 0),
+        (Answer::Refusal, true) => (PORT_UNREACHABLE6, 0),
+        (Answer::TooBig(0), false) => (FRAGMENTATION_NEEDED, LEAST_MTU4),
+        (Answer::TooBig(mtu), false) => (FRAGMENTATION_NEEDED, mtu.min(0xffff)),
+        (Answer::TooBig(mtu), true) => (PACKET_TOO_BIG6, mtu.max(LEAST_MTU6)),
     };
-    if icmp(packet, headers, kind, mtu).is_some() { Action::Return } else { Action::Drop }
+    let built = if matches!(work.answer, Answer::Refusal) && headers.protocol == TCP {
+        reset(packet, headers)
+    } else {
+        icmp(packet, headers, kind, number)
+    };
+    if built.is_some() { Action::Return } else { Action::Drop }
 }
 
 /// Makes a TCP segment the RST that answers it.

@@ -1,6 +1,6 @@
 //! Packets of a flow that is known.
 
-use super::{Action, Hook, NextHop, Packet, PacketTables, Work, answer, rewrite, translate};
+use super::{Action, Hook, NextHop, Packet, PacketTables, Work, answer::Answer, rewrite, translate};
 use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
 
 /// Nanoseconds in a second.
@@ -146,7 +146,7 @@ pub fn send_on<P: Packet, T: PacketTables>(
 pub fn way_on<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
-    work: &Work,
+    work: &mut Work,
 ) -> Result<(Action, u8), Action> {
     let hops = work.headers.hops;
     let flags = work.entry.flags;
@@ -165,7 +165,8 @@ pub fn way_on<P: Packet, T: PacketTables>(
                 #[inline(always)]
                 |device| device.mtu,
             );
-            return Err(answer::too_big(packet, &work.headers, mtu));
+            work.answer = Answer::TooBig(mtu);
+            return Err(Action::Return);
         }
         NextHop::Local => return Ok((Action::Pass, hops)),
         NextHop::None => {

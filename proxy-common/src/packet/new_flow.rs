@@ -1,7 +1,7 @@
 //! The first packet of a flow.
 
 use super::{
-    Action, Hook, InsertError, NextHop, Packet, PacketTables, Work, answer, flow, hash, ports, trace,
+    Action, Hook, InsertError, NextHop, Packet, PacketTables, Work, answer::Answer, flow, hash, ports, trace,
     translate,
 };
 use crate::abi::{
@@ -81,7 +81,7 @@ pub fn begin<P: Packet, T: PacketTables>(
     let (service, reference, backend) = match picked {
         Ok(picked) => picked,
         Err(Verdict::Pass(_)) => return Action::Pass,
-        Err(verdict) => return refuse(packet, tables, work, true, verdict),
+        Err(verdict) => return refuse(packet, tables, work, verdict),
     };
     // A reset of a flow that nobody knows has nothing to reset.
     if work.transport.seen.contains(Seen::RESET) {
@@ -250,7 +250,7 @@ fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<(), Counter> {
 #[inline(always)]
 pub fn refuse_unknown<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
     work.tuple = translate::tuple(&work.headers, Ports { source: 0, destination: 0 });
-    refuse(packet, tables, work, false, Verdict::Reject(Reason::UnknownPort))
+    refuse(packet, tables, work, Verdict::Reject(Reason::UnknownPort))
 }
 
 /// Counts and shows a verdict that is no endpoint, and answers where an answer is due.
@@ -259,7 +259,6 @@ fn refuse<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
     work: &mut Work,
-    has_transport: bool,
     verdict: Verdict,
 ) -> Action {
     let (reason, reject) = match verdict {
@@ -279,7 +278,8 @@ fn refuse<P: Packet, T: PacketTables>(
     let outcome = if reject { TraceOutcome::Rejected } else { TraceOutcome::Dropped };
     trace::refused(packet, tables, work, outcome, reason);
     if reject {
-        answer::refuse(packet, &work.headers, has_transport.then_some(&work.transport))
+        work.answer = Answer::Refusal;
+        Action::Return
     } else {
         Action::Drop
     }

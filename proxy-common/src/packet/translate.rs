@@ -1,13 +1,23 @@
 //! What becomes of a packet.
 
 use super::headers::{self, Headers, Part};
-use super::{Action, Packet, PacketTables, Work, error, flow, new_flow};
+use super::{Action, Packet, PacketTables, Work, answer, error, flow, new_flow};
 use crate::abi::{DeviceFlags, FragmentKey, Ports, Tuple};
 use crate::datapath::is_cluster_ip;
 
 /// Translates a packet of a Service's flow, begins one, or refuses it; leaves everything else alone.
 #[inline(always)]
 pub fn translate<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
+    match decide(packet, tables, work) {
+        // Built here and nowhere else: a program then holds that code once.
+        Action::Return => answer::build(packet, work),
+        action => action,
+    }
+}
+
+/// Does all but build an answer.
+#[inline(always)]
+fn decide<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
     let Some(device) = tables.device(packet.device()) else { return Action::Pass };
     if headers::read(packet, device.flags, &mut work.headers).is_none() {
         return Action::Pass;

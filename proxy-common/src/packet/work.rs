@@ -1,5 +1,6 @@
 //! Where a packet is worked on.
 
+use super::answer::Answer;
 use super::headers::{Headers, Transport};
 use crate::abi::{FlowEntry, Tuple};
 
@@ -26,4 +27,6 @@ pub struct Work {
     pub(super) reply: FlowEntry,
     /// An entry that is in the way.
     pub(super) there: FlowEntry,
+    /// What it is answered with, if that becomes of it.
+    pub(super) answer: Answer,
 }
