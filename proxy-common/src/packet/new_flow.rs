@@ -1,14 +1,14 @@
 //! The first packet of a flow.
 
-use super::translate::{self, Step};
 use super::{
-    Action, Hook, InsertError, NextHop, Packet, PacketTables, Work, answer, flow, hash, ports, trace,
+    Hook, InsertError, Next, NextHop, Packet, PacketTables, Work, answer::Answer, arrive, flow, hash, ports,
+    trace,
 };
 use crate::abi::{
     Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
     PacketFlags, Ports, Seen, SocketPeer, TCP, TraceOutcome, Tuple,
 };
-use crate::datapath::{Client, Origin, Reason, Tables, Verdict, pick_backend, route};
+use crate::datapath::{Client, Origin, Reason, Tables, Verdict, is_cluster_ip, pick_backend, route};
 
 /// A client known by a flow's first packet. The flow's hash picks its endpoint: a flow whose entry was lost
 /// finds the same one again while the set is unchanged.
@@ -59,15 +59,13 @@ fn origin<P: Packet, T: PacketTables>(
     }
 }
 
-/// Decides about a packet without a flow. `again` if it had one that has ended.
+/// Decides about a packet whose flow is not known, or has ended.
 #[inline(always)]
-pub fn begin<P: Packet, T: PacketTables>(
-    packet: &mut P,
-    tables: &T,
-    device: &DeviceEntry,
-    work: &mut Work,
-    again: bool,
-) -> Step {
+pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    if work.again {
+        flow::forget(tables, &work.tuple, &work.entry, &mut work.key);
+    }
+    let Some(device) = tables.device(packet.device()) else { return Next::Pass };
     let origin = origin(packet, tables, device.flags, &work.tuple.source);
     let peer = SocketPeer::new(work.tuple.destination, work.tuple.destination_port);
     let client = FlowClient { origin, tuple: &work.tuple };
@@ -80,12 +78,12 @@ pub fn begin<P: Packet, T: PacketTables>(
     };
     let (service, reference, backend) = match picked {
         Ok(picked) => picked,
-        Err(Verdict::Pass(_)) => return Step::Done(pass(packet, tables, device, work)),
-        Err(verdict) => return Step::Done(refuse(packet, tables, work, true, verdict)),
+        Err(Verdict::Pass(_)) => return pass(packet, tables, &device, work),
+        Err(verdict) => return refuse(packet, tables, work, verdict),
     };
     // A reset of a flow that nobody knows has nothing to reset.
     if work.transport.seen.contains(Seen::RESET) {
-        return Step::Done(Action::Drop);
+        return Next::Drop;
     }
     work.entry = FlowEntry {
         source: work.tuple.source,
@@ -107,17 +105,17 @@ pub fn begin<P: Packet, T: PacketTables>(
     let local = backend.flags.contains(BackendFlags::LOCAL);
     if let Err(counter) = open(packet, tables, work, origin, local) {
         tables.count(counter);
-        return Step::Done(Action::Drop);
+        return Next::Drop;
     }
-    tables.count(if again { Counter::FlowReplaced } else { Counter::FlowNew });
+    tables.count(if work.again { Counter::FlowReplaced } else { Counter::FlowNew });
     tables.account(service, 1, packet.length().wrapping_sub(work.headers.ip), false);
-    translate::remember_fragments(tables, work);
+    arrive::remember_fragments(tables, work);
     trace::forwarded(packet, tables, work);
     // Another CPU may have begun it, from a packet met elsewhere.
     if flow::hook(work.entry.flags) as u8 != packet.hook() as u8 {
-        return Step::Done(Action::Pass);
+        return Next::Pass;
     }
-    Step::Send { has_transport: true }
+    Next::Send
 }
 
 /// What becomes of a packet of no flow that names no Service.
@@ -125,7 +123,7 @@ pub fn begin<P: Packet, T: PacketTables>(
 /// One from a backend to an address that stood for a client, where the flow's entry was lost, must not come to the
 /// node's own stack: that would reset the connection. The client's next packet finds the same port again.
 #[inline(always)]
-fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry, work: &Work) -> Action {
+fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry, work: &Work) -> Next {
     let settings = tables.settings();
     let tuple = &work.tuple;
     let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
@@ -137,9 +135,9 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry
         && !packet.has_socket(tuple)
     {
         tables.count(Counter::FlowLost);
-        return Action::Drop;
+        return Next::Drop;
     }
-    Action::Pass
+    Next::Pass
 }
 
 /// The way to a backend.
@@ -264,22 +262,20 @@ fn masquerade<P: Packet, T: PacketTables>(
     Ok(())
 }
 
-/// Refuses what a ClusterIP does not serve and what is no TCP, UDP or SCTP.
+/// What becomes of a packet that is no TCP, UDP or SCTP, and no ICMP error of a flow. Nothing but its service ports
+/// is to be reached at a ClusterIP: a ping that left by the default route would come back, and leave again.
 #[inline(always)]
-pub fn refuse_unknown<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
-    work.tuple = translate::tuple(&work.headers, Ports { source: 0, destination: 0 });
-    refuse(packet, tables, work, false, Verdict::Reject(Reason::UnknownPort))
+pub fn without_ports<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    if !is_cluster_ip(tables, &work.headers.destination) {
+        return Next::Pass;
+    }
+    work.tuple = arrive::tuple(&work.headers, Ports { source: 0, destination: 0 });
+    refuse(packet, tables, work, Verdict::Reject(Reason::UnknownPort))
 }
 
 /// Counts and shows a verdict that is no endpoint, and answers where an answer is due.
 #[inline(always)]
-fn refuse<P: Packet, T: PacketTables>(
-    packet: &mut P,
-    tables: &T,
-    work: &mut Work,
-    has_transport: bool,
-    verdict: Verdict,
-) -> Action {
+fn refuse<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work, verdict: Verdict) -> Next {
     let (reason, reject) = match verdict {
         Verdict::Reject(reason) => (reason, true),
         Verdict::Drop(reason) | Verdict::Pass(reason) => (reason, false),
@@ -297,8 +293,9 @@ fn refuse<P: Packet, T: PacketTables>(
     let outcome = if reject { TraceOutcome::Rejected } else { TraceOutcome::Dropped };
     trace::refused(packet, tables, work, outcome, reason);
     if reject {
-        answer::refuse(packet, &work.headers, has_transport.then_some(&work.transport))
+        work.answer = Answer::Refusal;
+        Next::Answer
     } else {
-        Action::Drop
+        Next::Drop
     }
 }
