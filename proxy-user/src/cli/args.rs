@@ -1,6 +1,7 @@
 //! The command line.
 
 use super::asked::{Asker, Destination};
+use super::packet_args::PacketArgs;
 use crate::{engine::Rules, select::NodePortAddresses, writer::Capacities};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -85,6 +86,8 @@ pub struct RunArgs {
     /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
+    #[command(flatten)]
+    pub packets: PacketArgs,
     #[command(flatten)]
     pub capacities: CapacityArgs,
 }

@@ -13,6 +13,8 @@ mod follow;
 mod live;
 mod offline;
 mod own_node;
+mod packet_args;
+mod packets;
 mod plan;
 mod problems;
 mod run;
