@@ -87,7 +87,7 @@ fn devices_are_attached_to_as_they_come_and_let_go_as_they_go() {
         return;
     }
     let scene = Scene::new();
-    let mut agent = scene.start(&[]);
+    let agent = scene.start(&[]);
     scene.wait_for(&["eth0"]);
 
     // The host's end of a pod's link has no address; a bridge of pods has.
@@ -120,12 +120,12 @@ fn devices_are_attached_to_as_they_come_and_let_go_as_they_go() {
     scene.wait_for(&["?"]);
     scene.node.connect("eth0", &scene.peer, "eth0").unwrap();
     scene.node.add_address("eth0", ip("192.0.2.11"), 24).unwrap();
-    let mut agent = scene.start(&[]);
+    let agent = scene.start(&[]);
     scene.wait_for(&["eth0"]);
     assert_eq!(agent.stop().code(), Some(0));
 
     // The packet path is switched off.
-    let mut agent = scene.start(&["--interfaces", "none"]);
+    let agent = scene.start(&["--interfaces", "none"]);
     scene.wait_for(&[]);
     assert_eq!(agent.stop().code(), Some(0));
 }
@@ -136,7 +136,7 @@ fn what_changes_about_a_device_is_told_to_the_programs() {
         return;
     }
     let scene = Scene::new();
-    let mut agent = scene.start(&["--pod-interfaces", "pods*"]);
+    let agent = scene.start(&["--pod-interfaces", "pods*"]);
     scene.wait_for(&["eth0"]);
     let [(_, first)] = &scene.attached()[..] else { panic!("one device") };
     let (mut first, entry) = (*first, first.entry.unwrap());

@@ -5,6 +5,7 @@
 
 mod args;
 mod asked;
+mod collect;
 mod document;
 mod dump;
 mod exit;

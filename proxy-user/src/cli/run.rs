@@ -1,7 +1,8 @@
 //! `shunt run`: the agent.
 
 use super::{
-    args::RunArgs, follow::Follower, own_node::OwnNode, packets::Packets, problems, stale::StaleSockets,
+    args::RunArgs, collect::FlowCollection, follow::Follower, own_node::OwnNode, packets::Packets, problems,
+    stale::StaleSockets,
 };
 use crate::{
     dataplane::{Dataplane, Options},
@@ -72,6 +73,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         looked: Instant::now(),
         stale: StaleSockets::default(),
         packets,
+        flows: FlowCollection::new(Instant::now()),
     };
     runtime.block_on(async {
         let mut next = agent.program(first, true);
@@ -92,6 +94,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                     next = agent.program(Changes { events: vec![event], ..Changes::default() }, false);
                 }
                 devices = agent.packets.changed() => agent.packets.take(devices, &mut agent.dataplane),
+                () = until(Some(agent.flows.due())) => agent.flows.step(&mut agent.dataplane),
                 () = until(refused) => agent.packets.attach(&mut agent.dataplane),
                 () = until(agent.stale.due()) => agent.stale.close(&agent.dataplane, Instant::now()),
                 () = pause => next = agent.after_pause(&next),
@@ -132,6 +135,7 @@ struct Agent {
     looked: Instant,
     stale: StaleSockets,
     packets: Packets,
+    flows: FlowCollection,
 }
 
 /// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put

@@ -3,12 +3,13 @@
 use super::{DataplaneError, DeviceReport, Options, devices::Devices};
 use crate::{
     engine::{Engine, Rules, SyncReport, Unplaced},
-    kernel::{Closed, Kernel, KernelMaps, Programs, close_stale_sockets},
+    kernel::{Closed, Collected, Collector, Kernel, KernelMaps, Programs, close_stale_sockets},
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
 };
 use proxy_common::abi::{Counter, DeviceEntry, PacketSettings};
+use rustix::time::{ClockId, clock_gettime};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub struct Dataplane {
     engine: Engine<KernelMaps>,
     programs: Programs,
     devices: Devices,
+    collector: Collector,
     /// No other version of Shunt serves beside this one.
     alone: bool,
 }
@@ -36,7 +38,13 @@ impl Dataplane {
         let (maps, mut programs) = Kernel::open(options)?.split();
         let engine = Engine::new(node, rules, maps)?;
         programs.attach()?;
-        Ok(Self { engine, programs, devices: Devices::default(), alone: false })
+        Ok(Self {
+            engine,
+            programs,
+            devices: Devices::default(),
+            collector: Collector::default(),
+            alone: false,
+        })
     }
 
     /// Adds or replaces a Service.
@@ -143,6 +151,18 @@ impl Dataplane {
     /// sent on in the node's name.
     pub fn set_packets(&mut self, settings: &PacketSettings) {
         self.programs.packets().set_settings(settings);
+    }
+
+    /// Forgets flows of packets that have been silent for too long: some of them with each call, until
+    /// [`Collected::finished`]. A round every 15 seconds or so keeps room for new flows; without any the least recently
+    /// used ones make room.
+    ///
+    /// # Errors
+    /// Of the call that failed; the next call begins a new round.
+    pub fn collect_flows(&mut self) -> Result<Collected, DataplaneError> {
+        // The clock of bpf_ktime_get_ns, by which the programs note when a packet was seen.
+        let now = clock_gettime(ClockId::Monotonic).tv_sec as u32;
+        Ok(self.engine.writer().collect_flows(&mut self.collector, now)?)
     }
 
     /// Service ports that do not fit into the maps. They are tried again whenever room appears.
