@@ -5,18 +5,22 @@
 //! The kernel keeps 15 bytes of a map's name. FRONTENDS4 and FRONTENDS6 are preallocated although
 //! only userspace writes them: entries then lie side by side and a put never allocates memory.
 
+use crate::skb::Scratch;
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
     macros::btf_map,
 };
 use proxy_common::abi::{
-    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6, FrontendValue,
-    NetworkKey, NodeEntry, ReverseEntry, ServiceEntry, SocketKey, SourceRangeKey,
+    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, DeviceEntry, FlowEntry, FragmentKey,
+    FrontendKey4, FrontendKey6, FrontendValue, NetworkKey, NodeEntry, PacketSettings, Ports, ReverseEntry,
+    ServiceEntry, ServiceStats, SocketKey, SourceRangeKey, TraceLease, Tuple,
 };
 
 /// Userspace maps the array into its memory and writes by plain stores (Linux 5.5).
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+/// Memory is taken as entries are written: for what only userspace writes, and rarely.
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 /// IPv4 frontends.
 #[btf_map]
@@ -71,6 +75,39 @@ const _: () = assert!(size_of::<Key<[u32; 4]>>() == size_of::<NetworkKey>());
 /// Facts about the node.
 #[btf_map]
 pub static NODE: Array<NodeEntry, 1, MMAPABLE> = Array::new();
+
+/// Where packets are worked on: a program's stack has 512 bytes. Programs of one CPU do not interrupt each other.
+#[btf_map]
+pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// The flows that packets belong to, two entries each.
+#[btf_map]
+pub static FLOWS: LruHashMap<Tuple, FlowEntry, 65_536> = LruHashMap::new();
+
+/// Ports of datagrams that came in fragments. A datagram's fragments follow each other closely.
+#[btf_map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, Ports, 2_048> = LruHashMap::new();
+
+/// The devices that the packet programs are attached to.
+#[btf_map]
+pub static DEVICES: HashMap<u32, DeviceEntry, 4_096, NO_PREALLOC> = HashMap::new();
+
+/// How the packet programs work.
+#[btf_map]
+pub static PACKETS: Array<PacketSettings, 1, MMAPABLE> = Array::new();
+
+/// Until when somebody watches decisions.
+#[btf_map]
+pub static TRACE: Array<TraceLease, 1, MMAPABLE> = Array::new();
+
+/// Decisions that somebody watches: TraceEvents. Its size is in bytes. libbpf refuses a ring buffer with a type of
+/// values.
+#[btf_map]
+pub static EVENTS: RingBuf<(), 262_144> = RingBuf::new();
+
+/// What each service port carries.
+#[btf_map]
+pub static STATS: PerCpuArray<ServiceStats, 8_192> = PerCpuArray::new();
 
 /// Totals by reason.
 #[btf_map]

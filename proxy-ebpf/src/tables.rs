@@ -25,7 +25,7 @@ pub struct KernelTables;
 /// Reads a value of a map once: the compiler does not repeat a volatile load, nor split one of a
 /// single number.
 #[inline(always)]
-fn load<T: Copy>(pointer: *const T) -> T {
+pub(crate) fn load<T: Copy>(pointer: *const T) -> T {
     // SAFETY: every caller passes a pointer that a map look-up gave out, or a field of it, so it is
     // aligned and stays readable until the program ends (maps live as long as their programs, and
     // hash entries are freed by RCU). Any bytes are a valid T: all ABI types are plain old data.

@@ -17,6 +17,8 @@ pub mod kernel;
 pub mod lab;
 pub mod model;
 pub mod select;
+#[cfg(feature = "servers")]
+pub mod server;
 #[cfg(feature = "manifests")]
 pub mod source;
 pub mod table;

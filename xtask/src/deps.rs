@@ -26,7 +26,8 @@ pub const BPF_PACKAGES: &[&str] = &[
 pub const BPF_LINKER: &str = "0.13.0";
 
 /// Real servers and clients that the tests in network namespaces run.
-pub const TEST_PACKAGES: &[&str] = &["nginx-light", "curl", "dnsmasq-base", "bind9-dnsutils"];
+pub const TEST_PACKAGES: &[&str] =
+    &["nginx-light", "curl", "dnsmasq-base", "bind9-dnsutils", "containernetworking-plugins"];
 
 /// What `cargo xtask kernels` boots with.
 pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86", "xz-utils"];

@@ -178,7 +178,7 @@ pub struct FragmentKey {
 }
 
 /// Value of FRAGMENTS: the ports, which only the first fragment carries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(4))]
 pub struct Ports {
     /// Port of the sender, network byte order.

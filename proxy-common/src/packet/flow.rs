@@ -1,7 +1,6 @@
 //! Packets of a flow that is known.
 
-use super::headers::{Headers, Transport};
-use super::{Action, Hook, NextHop, Packet, PacketTables, answer, rewrite, translate};
+use super::{Action, Hook, NextHop, Packet, PacketTables, Work, answer, rewrite, translate};
 use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
 
 /// Nanoseconds in a second.
@@ -29,14 +28,15 @@ pub fn seconds<T: PacketTables>(tables: &T) -> u32 {
 /// A TCP or SCTP flow keeps its backend to its end, even one that is gone: nothing else could go on with it. A UDP
 /// flow moves away from a backend that can no longer serve, with its next packet.
 #[inline(always)]
-pub fn serves<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry, transport: &Transport) -> bool {
+pub fn serves<T: PacketTables>(tables: &T, work: &Work) -> bool {
+    let entry = &work.entry;
     if entry.flags.contains(FlowFlags::REPLY) {
         return true;
     }
-    if tuple.protocol == UDP as u32 {
+    if work.tuple.protocol == UDP as u32 {
         return is_live(tables, entry);
     }
-    !transport.begins || (!entry.is_closed() && is_live(tables, entry))
+    !work.transport.begins || (!entry.is_closed() && is_live(tables, entry))
 }
 
 /// Whether the backend of a flow can serve.
@@ -52,10 +52,11 @@ fn is_live<T: PacketTables>(tables: &T, entry: &FlowEntry) -> bool {
     )
 }
 
-/// Forgets both entries of a flow.
+/// Forgets both entries of a flow; `key` is room for a key.
 #[inline(always)]
-pub fn forget<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry) {
-    tables.forget_flow(&entry.other(tuple.protocol));
+pub fn forget<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry, key: &mut Tuple) {
+    *key = entry.other(tuple.protocol);
+    tables.forget_flow(key);
     tables.forget_flow(tuple);
 }
 
@@ -64,21 +65,19 @@ pub fn forget<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry) {
 pub fn follow<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
-    headers: &Headers,
-    transport: Option<&Transport>,
-    tuple: &Tuple,
-    entry: &FlowEntry,
+    work: &mut Work,
+    has_transport: bool,
 ) -> Action {
-    if packet.hook() as u8 != hook(entry.flags) as u8 {
+    if packet.hook() as u8 != hook(work.entry.flags) as u8 {
         return Action::Pass;
     }
-    if let Some(transport) = transport {
-        note(tables, tuple, entry, transport.seen);
-        translate::remember_fragments(tables, headers, tuple);
+    if has_transport {
+        note(tables, work);
+        translate::remember_fragments(tables, work);
     }
-    let reply = entry.flags.contains(FlowFlags::REPLY);
-    tables.account(entry.service, 0, packet.length().wrapping_sub(headers.ip), reply);
-    send_on(packet, tables, headers, transport.is_some(), tuple, entry)
+    let reply = work.entry.flags.contains(FlowFlags::REPLY);
+    tables.account(work.entry.service, 0, packet.length().wrapping_sub(work.headers.ip), reply);
+    send_on(packet, tables, work, has_transport)
 }
 
 /// Where packets of an entry with these flags are translated.
@@ -95,70 +94,88 @@ pub fn hook(flags: FlowFlags) -> Hook {
 /// Notes in both entries what a packet adds, at most once a second unless it changes something. So both are in
 /// use for as long as either is, and if one was evicted it comes back.
 #[inline(always)]
-fn note<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry, seen: Seen) {
+fn note<T: PacketTables>(tables: &T, work: &mut Work) {
     let now = seconds(tables);
-    let reply = entry.flags.contains(FlowFlags::REPLY);
-    let before = if reply { entry.server } else { entry.client };
-    let seen = before.union(seen);
-    if seen.0 == before.0 && now == entry.last_seen {
+    let reply = work.entry.flags.contains(FlowFlags::REPLY);
+    let before = if reply { work.entry.server } else { work.entry.client };
+    let seen = before.union(work.transport.seen);
+    if seen.0 == before.0 && now == work.entry.last_seen {
         return;
     }
     let touch = FlowTouch { reply, seen, now };
-    tables.touch_flow(tuple, &touch);
-    let other = entry.other(tuple.protocol);
-    if !tables.touch_flow(&other, &touch) {
-        let mut back = *entry;
-        back.source = tuple.destination;
-        back.destination = tuple.source;
-        back.source_port = tuple.destination_port;
-        back.destination_port = tuple.source_port;
-        back.flags = FlowFlags(entry.flags.0 ^ FlowFlags::REPLY.0);
-        back.last_seen = now;
+    tables.touch_flow(&work.tuple, &touch);
+    work.key = work.entry.other(work.tuple.protocol);
+    if !tables.touch_flow(&work.key, &touch) {
+        work.reply = FlowEntry {
+            source: work.tuple.destination,
+            destination: work.tuple.source,
+            source_port: work.tuple.destination_port,
+            destination_port: work.tuple.source_port,
+            flags: FlowFlags(work.entry.flags.0 ^ FlowFlags::REPLY.0),
+            last_seen: now,
+            ..work.entry
+        };
         // Should it be there after all, or have no room, the next second tries again.
-        let _ = tables.insert_flow(&other, &back);
+        let _ = tables.insert_flow(&work.key, &work.reply);
     }
 }
 
-/// Rewrites a packet and says where it goes.
+/// Rewrites a packet by its flow's entry and says where it goes.
 #[inline(always)]
 pub fn send_on<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
-    headers: &Headers,
+    work: &mut Work,
     has_transport: bool,
-    tuple: &Tuple,
-    entry: &FlowEntry,
 ) -> Action {
-    let to = entry.translated(tuple.protocol);
-    let mut action = Action::Pass;
-    let mut hops = headers.hops;
-    if entry.flags.contains(FlowFlags::MASQUERADE) {
-        if entry.flags.contains(FlowFlags::REPLY.union(FlowFlags::NODE)) {
-            action = Action::Inject { device: entry.device };
-        } else {
-            match packet.next_hop(to.source, to.destination) {
-                NextHop::Device { device, gateway } => action = Action::Forward { device, gateway },
-                NextHop::TooBig { device } => {
-                    tables.count(Counter::PacketTooBig);
-                    let mtu = tables.device(device).map_or(0, |device| device.mtu);
-                    return answer::too_big(packet, headers, mtu);
-                }
-                NextHop::Local => {}
-                NextHop::None => {
-                    tables.count(Counter::PacketNoRoute);
-                    return Action::Drop;
-                }
-            }
-            if hops <= 1 {
-                tables.count(Counter::PacketTtlExceeded);
-                return Action::Drop;
-            }
-            hops = hops.wrapping_sub(1);
-        }
-    }
-    if rewrite::rewrite(packet, headers, has_transport, tuple, &to, hops).is_none() {
+    work.to = work.entry.translated(work.tuple.protocol);
+    let (action, hops) = match way_on(packet, tables, work) {
+        Ok(way) => way,
+        Err(action) => return action,
+    };
+    if rewrite::rewrite(packet, work, has_transport, hops).is_none() {
         tables.count(Counter::PacketUnsupported);
         return Action::Drop;
     }
     action
+}
+
+/// What becomes of a packet once its addresses are those of `work.to`, and its time to live then; or what becomes
+/// of it instead.
+#[inline(always)]
+pub fn way_on<P: Packet, T: PacketTables>(
+    packet: &mut P,
+    tables: &T,
+    work: &Work,
+) -> Result<(Action, u8), Action> {
+    let hops = work.headers.hops;
+    let flags = work.entry.flags;
+    if !flags.contains(FlowFlags::MASQUERADE) {
+        return Ok((Action::Pass, hops));
+    }
+    if flags.contains(FlowFlags::REPLY.union(FlowFlags::NODE)) {
+        return Ok((Action::Inject { device: work.entry.device }, hops));
+    }
+    let action = match packet.next_hop(work.to.source, work.to.destination) {
+        NextHop::Device { device, gateway } => Action::Forward { device, gateway },
+        NextHop::TooBig { device } => {
+            tables.count(Counter::PacketTooBig);
+            let mtu = tables.device(device).map_or(
+                0,
+                #[inline(always)]
+                |device| device.mtu,
+            );
+            return Err(answer::too_big(packet, &work.headers, mtu));
+        }
+        NextHop::Local => return Ok((Action::Pass, hops)),
+        NextHop::None => {
+            tables.count(Counter::PacketNoRoute);
+            return Err(Action::Drop);
+        }
+    };
+    if hops <= 1 {
+        tables.count(Counter::PacketTtlExceeded);
+        return Err(Action::Drop);
+    }
+    Ok((action, hops.wrapping_sub(1)))
 }

@@ -1,7 +1,7 @@
 //! Reads the headers of a packet.
 
 use super::Packet;
-use crate::abi::{Address, DeviceEntry, DeviceFlags, ICMP, ICMPV6, Ports, SCTP, Seen, TCP, UDP};
+use crate::abi::{Address, DeviceFlags, ICMP, ICMPV6, Ports, SCTP, Seen, TCP, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// EtherTypes, network byte order.
@@ -52,18 +52,20 @@ pub struct Ipv6 {
 }
 
 /// Which part of a datagram a packet is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
 pub enum Part {
     /// All of it.
+    #[default]
     Whole,
-    /// Its first fragment, which has the transport header; and its identification.
-    First(u32),
+    /// Its first fragment, which has the transport header.
+    First,
     /// A later one.
-    Later(u32),
+    Later,
 }
 
 /// The IP header of a packet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Headers {
     /// Where the IP header begins.
     pub ip: u32,
@@ -71,6 +73,8 @@ pub struct Headers {
     pub transport: u32,
     /// Where the IP packet ends. The link may have padded it.
     pub end: u32,
+    /// Identification of a datagram in fragments, as the packet has it.
+    pub id: u32,
     pub v6: bool,
     /// Time to live, hop limit.
     pub hops: u8,
@@ -83,7 +87,7 @@ pub struct Headers {
 }
 
 /// What a transport header says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Transport {
     pub ports: Ports,
     /// It opens a connection: SYN without ACK, INIT.
@@ -94,9 +98,9 @@ pub struct Transport {
 
 /// Where the IP header of a packet begins, and its EtherType.
 #[inline(always)]
-fn link<P: Packet>(packet: &P, device: &DeviceEntry) -> Option<(u32, u16)> {
+fn link<P: Packet>(packet: &P, device: DeviceFlags) -> Option<(u32, u16)> {
     let ethertype = packet.ethertype();
-    if device.flags.contains(DeviceFlags::HEADERLESS) {
+    if device.contains(DeviceFlags::HEADERLESS) {
         return Some((0, ethertype));
     }
     let mut found = (ETHERNET, ethertype);
@@ -112,34 +116,34 @@ fn link<P: Packet>(packet: &P, device: &DeviceEntry) -> Option<(u32, u16)> {
 
 /// Reads the IP header; `None` for what is no IP packet, or one that nobody but its receiver should touch.
 #[inline(always)]
-pub fn read<P: Packet>(packet: &P, device: &DeviceEntry) -> Option<Headers> {
+pub fn read<P: Packet>(packet: &P, device: DeviceFlags, into: &mut Headers) -> Option<()> {
     let (ip, ethertype) = link(packet, device)?;
     match ethertype {
-        IPV4 => ipv4(packet, ip),
-        IPV6 => ipv6(packet, ip),
+        IPV4 => ipv4(packet, ip, into),
+        IPV6 => ipv6(packet, ip, into),
         _ => None,
     }
 }
 
 /// Reads an IPv4 header at `ip`.
 #[inline(always)]
-pub fn ipv4<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
+pub fn ipv4<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
     let header: Ipv4 = packet.load(ip)?;
     let length = u32::from(header.version_and_length & 0xf).wrapping_mul(4);
     if header.version_and_length >> 4 != 4 || length < 20 {
         return None;
     }
     let fragment = u16::from_be(header.fragment);
-    let id = u32::from(header.id);
     let part = match (fragment & 0x1fff, fragment & 0x2000) {
         (0, 0) => Part::Whole,
-        (0, _) => Part::First(id),
-        _ => Part::Later(id),
+        (0, _) => Part::First,
+        _ => Part::Later,
     };
-    Some(Headers {
+    *into = Headers {
         ip,
         transport: ip.wrapping_add(length),
         end: ip.wrapping_add(u32::from(u16::from_be(header.total_length))),
+        id: u32::from(header.id),
         v6: false,
         hops: header.hops,
         checksum: header.checksum,
@@ -147,12 +151,13 @@ pub fn ipv4<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
         part,
         source: Address::from_v4_word(header.source),
         destination: Address::from_v4_word(header.destination),
-    })
+    };
+    Some(())
 }
 
 /// Reads an IPv6 header at `ip`, and those between it and the transport header.
 #[inline(always)]
-pub fn ipv6<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
+pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
     let header: Ipv6 = packet.load(ip)?;
     if u32::from_be(header.version_and_flow) >> 28 != 6 {
         return None;
@@ -160,7 +165,7 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
     let mut next = header.next_header;
     let mut at = ip.wrapping_add(size_of::<Ipv6>() as u32);
     let end = at.wrapping_add(u32::from(u16::from_be(header.payload_length)));
-    let mut part = Part::Whole;
+    let (mut part, mut id) = (Part::Whole, 0);
     for _ in 0..MOST_EXTENSIONS {
         match next {
             HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING => {
@@ -178,16 +183,16 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
                 at = at.wrapping_add(u32::from(length).wrapping_mul(4)).wrapping_add(8);
             }
             FRAGMENT => {
-                let [first, id] = packet.load::<[u32; 2]>(at)?;
+                let [first, identification] = packet.load::<[u32; 2]>(at)?;
                 let first = u32::from_be(first);
                 next = (first >> 24) as u8;
                 at = at.wrapping_add(8);
                 match (first & 0xfff8, first & 1) {
                     // An atomic fragment (RFC 6946): all there is.
                     (0, 0) => {}
-                    (0, _) => part = Part::First(id),
+                    (0, _) => (part, id) = (Part::First, identification),
                     _ => {
-                        part = Part::Later(id);
+                        (part, id) = (Part::Later, identification);
                         break;
                     }
                 }
@@ -195,10 +200,11 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
             _ => break,
         }
     }
-    Some(Headers {
+    *into = Headers {
         ip,
         transport: at,
         end,
+        id,
         v6: true,
         hops: header.hops,
         checksum: 0,
@@ -206,7 +212,8 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32) -> Option<Headers> {
         part,
         source: Address { words: header.source },
         destination: Address { words: header.destination },
-    })
+    };
+    Some(())
 }
 
 /// True for the protocols that Services have.

@@ -18,8 +18,10 @@ mod tables;
 mod trace;
 mod traits;
 mod translate;
+mod work;
 
 pub use flow::FlowTouch;
 pub use tables::{InsertError, PacketTables};
 pub use traits::{Action, Fix, Hook, NextHop, Packet, Sum};
 pub use translate::translate;
+pub use work::Work;

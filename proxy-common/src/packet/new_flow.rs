@@ -1,12 +1,12 @@
 //! The first packet of a flow.
 
-use super::headers::{Headers, Transport};
 use super::{
-    Action, Hook, InsertError, NextHop, Packet, PacketTables, answer, flow, hash, ports, trace, translate,
+    Action, Hook, InsertError, NextHop, Packet, PacketTables, Work, answer, flow, hash, ports, trace,
+    translate,
 };
 use crate::abi::{
-    Address, AffinityClient, BackendEntry, BackendFlags, BackendRef, Counter, DeviceEntry, DeviceFlags,
-    FlowEntry, FlowFlags, Network, PacketFlags, Seen, SocketPeer, TraceOutcome, Tuple,
+    Address, AffinityClient, BackendFlags, Counter, DeviceFlags, FlowEntry, FlowFlags, Network, PacketFlags,
+    Ports, Seen, SocketPeer, TraceOutcome, Tuple,
 };
 use crate::datapath::{Client, Origin, Reason, Tables, Verdict, pick_backend, route};
 
@@ -44,13 +44,13 @@ impl Client for FlowClient<'_> {
 fn origin<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    device: &DeviceEntry,
+    device: DeviceFlags,
     source: &Address,
 ) -> Origin {
     let egress = packet.hook() as u8 == Hook::Egress as u8;
     if egress && packet.made_here() {
         Origin::Node
-    } else if (!egress && device.flags.contains(DeviceFlags::PODS))
+    } else if (!egress && device.contains(DeviceFlags::PODS))
         || tables.network(source) == Some(Network::Pods as u32)
     {
         Origin::Pod
@@ -64,52 +64,59 @@ fn origin<P: Packet, T: PacketTables>(
 pub fn begin<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
-    device: &DeviceEntry,
-    headers: &Headers,
-    transport: &Transport,
-    tuple: &Tuple,
+    device: DeviceFlags,
+    work: &mut Work,
     again: bool,
 ) -> Action {
-    let client = FlowClient { origin: origin(packet, tables, device, &tuple.source), tuple };
-    let peer = SocketPeer::new(tuple.destination, tuple.destination_port);
-    let verdict = route(tables, &client, &peer, headers.protocol);
-    let chosen = match verdict {
+    let origin = origin(packet, tables, device, &work.tuple.source);
+    let peer = SocketPeer::new(work.tuple.destination, work.tuple.destination_port);
+    let client = FlowClient { origin, tuple: &work.tuple };
+    let picked = match route(tables, &client, &peer, work.headers.protocol) {
         Verdict::Forward(route) => match pick_backend(tables, &client, &route) {
-            Some((reference, backend)) => (route.frontend.service, reference, backend),
-            None => {
-                return refuse(
-                    packet,
-                    tables,
-                    headers,
-                    Some(transport),
-                    tuple,
-                    Verdict::Reject(Reason::Inconsistent),
-                );
-            }
+            Some((reference, backend)) => Ok((route.frontend.service, reference, backend)),
+            None => Err(Verdict::Reject(Reason::Inconsistent)),
         },
-        Verdict::Pass(_) => return Action::Pass,
-        verdict => return refuse(packet, tables, headers, Some(transport), tuple, verdict),
+        verdict => Err(verdict),
+    };
+    let (service, reference, backend) = match picked {
+        Ok(picked) => picked,
+        Err(Verdict::Pass(_)) => return Action::Pass,
+        Err(verdict) => return refuse(packet, tables, work, true, verdict),
     };
     // A reset of a flow that nobody knows has nothing to reset.
-    if transport.seen.contains(Seen::RESET) {
+    if work.transport.seen.contains(Seen::RESET) {
         return Action::Drop;
     }
-    let (service, reference, backend) = chosen;
-    let entry = match open(packet, tables, &client, service, reference, &backend) {
-        Ok(entry) => entry,
-        Err(counter) => {
-            tables.count(counter);
-            return Action::Drop;
-        }
+    work.entry = FlowEntry {
+        source: work.tuple.source,
+        destination: backend.address,
+        source_port: work.tuple.source_port,
+        destination_port: backend.port,
+        flags: match packet.hook() {
+            Hook::Ingress => FlowFlags::default(),
+            Hook::Egress => FlowFlags::EGRESS,
+        },
+        client: work.transport.seen,
+        server: Seen::default(),
+        backend: reference,
+        service,
+        device: 0,
+        last_seen: flow::seconds(tables),
+        reserved: 0,
     };
+    let local = backend.flags.contains(BackendFlags::LOCAL);
+    if let Err(counter) = open(packet, tables, work, origin, local) {
+        tables.count(counter);
+        return Action::Drop;
+    }
     tables.count(if again { Counter::FlowReplaced } else { Counter::FlowNew });
-    tables.account(service, 1, packet.length().wrapping_sub(headers.ip), false);
-    translate::remember_fragments(tables, headers, tuple);
-    trace::forwarded(packet, tables, tuple, &entry.translated(tuple.protocol), service, reference);
-    if flow::hook(entry.flags) as u8 != packet.hook() as u8 {
+    tables.account(service, 1, packet.length().wrapping_sub(work.headers.ip), false);
+    translate::remember_fragments(tables, work);
+    trace::forwarded(packet, tables, work);
+    if flow::hook(work.entry.flags) as u8 != packet.hook() as u8 {
         return Action::Pass;
     }
-    flow::send_on(packet, tables, headers, true, tuple, &entry)
+    flow::send_on(packet, tables, work, true)
 }
 
 /// How the client's address fares on the way to a backend.
@@ -120,30 +127,24 @@ enum Way {
     Masquerade(Address),
 }
 
-/// The way to a backend.
+/// The way to the backend of `work.entry`.
 ///
 /// The client's address is kept towards a backend of this node whose answers the node routes to a device of ours:
 /// not to the device that the backend itself is behind, where they would go from one pod to the other (or back to
 /// the same one) without passing the node.
 #[inline(always)]
-fn way<P: Packet, T: PacketTables>(
-    packet: &P,
-    tables: &T,
-    client: &FlowClient<'_>,
-    backend: &BackendEntry,
-) -> Result<Way, Counter> {
-    let source = client.tuple.source;
-    let out = match packet.next_hop(source, backend.address) {
+fn way<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work, local: bool) -> Result<Way, Counter> {
+    let (source, backend) = (work.entry.source, work.entry.destination);
+    let arrives = packet.hook() as u8 == Hook::Ingress as u8;
+    let out = match packet.next_hop(source, backend) {
         NextHop::Device { device, .. } | NextHop::TooBig { device } => device,
         // In the node's own namespace. What the node sends itself never leaves it.
-        NextHop::Local if packet.hook() as u8 == Hook::Ingress as u8 => return Ok(Way::Keep),
+        NextHop::Local if arrives => return Ok(Way::Keep),
         NextHop::Local => return Err(Counter::PacketUnreturnable),
         NextHop::None => return Err(Counter::PacketNoRoute),
     };
-    let through = tables.device(out);
-    let here = backend.flags.contains(BackendFlags::LOCAL) && packet.hook() as u8 == Hook::Ingress as u8;
-    if here && !tables.settings().flags.contains(PacketFlags::MASQUERADE_ALWAYS) {
-        let back = match packet.next_hop(backend.address, source) {
+    if local && arrives && !tables.settings().flags.contains(PacketFlags::MASQUERADE_ALWAYS) {
+        let back = match packet.next_hop(backend, source) {
             NextHop::Device { device, .. } | NextHop::TooBig { device } => {
                 device != out && tables.device(device).is_some()
             }
@@ -154,77 +155,65 @@ fn way<P: Packet, T: PacketTables>(
             return Ok(Way::Keep);
         }
     }
-    // The answers come to the device that leads to the backend.
-    let Some(through) = through else { return Err(Counter::PacketUnreturnable) };
-    let own =
-        if source.v4_word().is_some() { Address::from_v4_word(through.address4) } else { through.address6 };
-    if own == own.unspecified() { Err(Counter::PacketUnreturnable) } else { Ok(Way::Masquerade(own)) }
+    own_address(tables, out, &source).map(Way::Masquerade)
 }
 
-/// Writes both entries of a new flow, that of the answers first, and returns the client's.
+/// The node's address that is to stand for `source` on the way out of a device. The answers come to that device.
+#[inline(always)]
+fn own_address<T: PacketTables>(tables: &T, device: u32, source: &Address) -> Result<Address, Counter> {
+    let Some(device) = tables.device(device) else { return Err(Counter::PacketUnreturnable) };
+    let own = match source.v4_word() {
+        Some(_) => Address::from_v4_word(device.address4),
+        None => device.address6,
+    };
+    if own == own.unspecified() { Err(Counter::PacketUnreturnable) } else { Ok(own) }
+}
+
+/// Writes both entries of a new flow, that of the answers first. `work.entry` is the client's, and keeps the
+/// client's address so far.
 #[inline(always)]
 fn open<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    client: &FlowClient<'_>,
-    service: u32,
-    reference: BackendRef,
-    backend: &BackendEntry,
-) -> Result<FlowEntry, Counter> {
-    let tuple = client.tuple;
-    let mut flags = FlowFlags::default();
-    if packet.hook() as u8 == Hook::Egress as u8 {
-        flags |= FlowFlags::EGRESS;
-    }
-    let mut entry = FlowEntry {
-        source: tuple.source,
-        destination: backend.address,
-        source_port: tuple.source_port,
-        destination_port: backend.port,
-        flags,
-        client: Seen::ANY,
-        server: Seen::default(),
-        backend: reference,
-        service,
-        device: 0,
-        last_seen: flow::seconds(tables),
-        reserved: 0,
-    };
-    let masquerade = match way(packet, tables, client, backend)? {
-        Way::Masquerade(own) => Some(own),
-        Way::Keep => None,
-    };
-    let mut reply = FlowEntry {
-        source: tuple.destination,
-        destination: tuple.source,
-        source_port: tuple.destination_port,
-        destination_port: tuple.source_port,
-        ..entry
-    };
-    if let Some(own) = masquerade {
-        flags |= FlowFlags::MASQUERADE;
-        if client.origin as u8 == Origin::Node as u8 {
-            flags |= FlowFlags::NODE;
-            entry.device = packet.device();
-            reply.device = packet.device();
+    work: &mut Work,
+    origin: Origin,
+    local: bool,
+) -> Result<(), Counter> {
+    let way = way(packet, tables, work, local)?;
+    if matches!(way, Way::Masquerade(_)) {
+        work.entry.flags |= FlowFlags::MASQUERADE;
+        if origin as u8 == Origin::Node as u8 {
+            work.entry.flags |= FlowFlags::NODE;
+            work.entry.device = packet.device();
         }
-        entry.source = own;
-        entry.flags = flags;
-        reply.flags = flags.union(FlowFlags::REPLY);
-        entry.source_port = ports::claim(packet, tables, tuple, &entry.translated(tuple.protocol), &reply)
-            .map_err(|error| match error {
-                InsertError::Exists => Counter::PortsExhausted,
-                InsertError::Full => Counter::FlowsFull,
-            })?;
-    } else {
-        reply.flags = flags.union(FlowFlags::REPLY);
-        keep(tables, &entry.other(tuple.protocol), &reply, tuple.protocol)?;
     }
-    match tables.insert_flow(tuple, &entry) {
-        Ok(()) => Ok(entry),
+    work.reply = FlowEntry {
+        source: work.tuple.destination,
+        destination: work.tuple.source,
+        source_port: work.tuple.destination_port,
+        destination_port: work.tuple.source_port,
+        flags: work.entry.flags.union(FlowFlags::REPLY),
+        ..work.entry
+    };
+    match way {
+        Way::Keep => keep(tables, work)?,
+        Way::Masquerade(own) => {
+            work.entry.source = own;
+            work.to = work.entry.translated(work.tuple.protocol);
+            work.entry.source_port = ports::claim(packet, tables, work).map_err(
+                #[inline(always)]
+                |error| match error {
+                    InsertError::Exists => Counter::PortsExhausted,
+                    InsertError::Full => Counter::FlowsFull,
+                },
+            )?;
+        }
+    }
+    match tables.insert_flow(&work.tuple, &work.entry) {
+        Ok(()) => Ok(()),
         // Another CPU was first; its entry counts.
-        Err(InsertError::Exists) => tables.flow(tuple).ok_or(Counter::FlowsFull),
-        Err(InsertError::Full) => Err(Counter::FlowsFull),
+        Err(InsertError::Exists) if tables.flow(&work.tuple, &mut work.entry) => Ok(()),
+        Err(_) => Err(Counter::FlowsFull),
     }
 }
 
@@ -233,35 +222,35 @@ fn open<P: Packet, T: PacketTables>(
 /// It is taken where the client reaches the same backend from the same port through another frontend as well. Only
 /// one of them can have its answers back.
 #[inline(always)]
-fn keep<T: PacketTables>(tables: &T, key: &Tuple, reply: &FlowEntry, protocol: u32) -> Result<(), Counter> {
+fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<(), Counter> {
+    work.key = work.entry.other(work.tuple.protocol);
     for _ in 0..2 {
-        match tables.insert_flow(key, reply) {
+        match tables.insert_flow(&work.key, &work.reply) {
             Ok(()) => return Ok(()),
             Err(InsertError::Full) => return Err(Counter::FlowsFull),
             Err(InsertError::Exists) => {}
         }
-        let Some(there) = tables.flow(key) else { continue };
-        if ports::leads_to(&there, reply) {
+        if !tables.flow(&work.key, &mut work.there) {
+            continue;
+        }
+        if ports::leads_to(&work.there, &work.reply) {
             return Ok(());
         }
-        if !ports::is_over(&there, reply.last_seen, protocol) {
+        if !ports::is_over(&work.there, work.reply.last_seen, work.tuple.protocol) {
             return Err(Counter::PacketUnreturnable);
         }
-        flow::forget(tables, key, &there);
+        work.to = work.there.other(work.tuple.protocol);
+        tables.forget_flow(&work.to);
+        tables.forget_flow(&work.key);
     }
     Err(Counter::FlowsFull)
 }
 
 /// Refuses what a ClusterIP does not serve and what is no TCP, UDP or SCTP.
 #[inline(always)]
-pub fn refuse_unknown<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, headers: &Headers) -> Action {
-    let tuple = Tuple {
-        source: headers.source,
-        destination: headers.destination,
-        protocol: u32::from(headers.protocol),
-        ..Tuple::default()
-    };
-    refuse(packet, tables, headers, None, &tuple, Verdict::Reject(Reason::UnknownPort))
+pub fn refuse_unknown<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
+    work.tuple = translate::tuple(&work.headers, Ports { source: 0, destination: 0 });
+    refuse(packet, tables, work, false, Verdict::Reject(Reason::UnknownPort))
 }
 
 /// Counts and shows a verdict that is no endpoint, and answers where an answer is due.
@@ -269,9 +258,8 @@ pub fn refuse_unknown<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, he
 fn refuse<P: Packet, T: PacketTables>(
     packet: &mut P,
     tables: &T,
-    headers: &Headers,
-    transport: Option<&Transport>,
-    tuple: &Tuple,
+    work: &mut Work,
+    has_transport: bool,
     verdict: Verdict,
 ) -> Action {
     let (reason, reject) = match verdict {
@@ -289,6 +277,10 @@ fn refuse<P: Packet, T: PacketTables>(
         Reason::NotAService | Reason::SourceUnknown | Reason::Inconsistent => Counter::Inconsistent,
     });
     let outcome = if reject { TraceOutcome::Rejected } else { TraceOutcome::Dropped };
-    trace::refused(packet, tables, tuple, outcome, reason);
-    if reject { answer::refuse(packet, headers, transport) } else { Action::Drop }
+    trace::refused(packet, tables, work, outcome, reason);
+    if reject {
+        answer::refuse(packet, &work.headers, has_transport.then_some(&work.transport))
+    } else {
+        Action::Drop
+    }
 }

@@ -1,6 +1,6 @@
 //! A source port for what the node sends in a client's place.
 
-use super::{InsertError, Packet, PacketTables, hash};
+use super::{InsertError, Packet, PacketTables, Work, hash};
 use crate::abi::{FlowEntry, SCTP, Tuple};
 use crate::datapath::has_node_port;
 
@@ -8,8 +8,8 @@ use crate::datapath::has_node_port;
 /// a hundred million finds none of this many.
 const TRIES: u32 = 26;
 
-/// Finds a port and writes the entry of the answers under it; `reply` is the entry, `to` the tuple that the
-/// client's packets get but for the source port. Returns the port, network byte order.
+/// Finds a source port for `work.to`, and writes the entry of the answers, `work.reply`, under it. Returns the port,
+/// network byte order.
 ///
 /// The ports are tried in an order that the flow's hash decides, and one that leads to the same flow already is its
 /// port: so a flow whose entry was lost, or that two CPUs begin at once, finds the same port again.
@@ -17,31 +17,32 @@ const TRIES: u32 = 26;
 pub fn claim<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    flow: &Tuple,
-    to: &Tuple,
-    reply: &FlowEntry,
+    work: &mut Work,
 ) -> Result<u16, InsertError> {
     let settings = tables.settings();
-    let mut draw = hash::of(flow);
-    let mut key = to.reversed();
+    let mut draw = hash::of(&work.tuple);
+    work.key = work.to.reversed();
     for _ in 0..TRIES {
         draw = hash::finish(draw.wrapping_add(0x9e37_79b9));
         // The high word of a 32x32-bit product is uniform over the ports without a division.
         let chosen = ((u64::from(draw) * u64::from(settings.ports)) >> 32) as u16;
         let port = settings.first_port.wrapping_add(chosen).to_be();
-        key.destination_port = port;
-        if let Some(there) = tables.flow(&key) {
-            if leads_to(&there, reply) {
+        work.key.destination_port = port;
+        if tables.flow(&work.key, &mut work.there) {
+            if leads_to(&work.there, &work.reply) {
                 return Ok(port);
             }
-            if !is_over(&there, super::flow::seconds(tables), flow.protocol) {
+            if !is_over(&work.there, work.reply.last_seen, work.tuple.protocol) {
                 continue;
             }
-            super::flow::forget(tables, &key, &there);
-        } else if is_taken(packet, tables, &key) {
+            // Its other entry, which leads nowhere now, goes first.
+            let other = work.there.other(work.tuple.protocol);
+            tables.forget_flow(&other);
+            tables.forget_flow(&work.key);
+        } else if is_taken(packet, tables, &work.key) {
             continue;
         }
-        match tables.insert_flow(&key, reply) {
+        match tables.insert_flow(&work.key, &work.reply) {
             Ok(()) => return Ok(port),
             Err(InsertError::Full) => return Err(InsertError::Full),
             Err(InsertError::Exists) => {}
@@ -53,7 +54,11 @@ pub fn claim<P: Packet, T: PacketTables>(
 /// Whether an entry of answers is that of the same flow.
 #[inline(always)]
 pub fn leads_to(there: &FlowEntry, reply: &FlowEntry) -> bool {
-    there.translated(0) == reply.translated(0) && there.backend == reply.backend
+    there.source == reply.source
+        && there.destination == reply.destination
+        && there.source_port == reply.source_port
+        && there.destination_port == reply.destination_port
+        && there.backend == reply.backend
 }
 
 /// Whether a flow is over, so that its port may be used again. One that has ended in good order is given the time

@@ -1,7 +1,7 @@
 //! Replaces addresses, ports and time to live of a packet, and what sums them up.
 
 use super::headers::{Headers, Part};
-use super::{Fix, Packet, Sum, checksum, crc32c};
+use super::{Fix, Packet, Sum, Work, checksum, crc32c};
 use crate::abi::{Ports, SCTP, TCP, Tuple, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -24,21 +24,14 @@ struct Ipv6Tail {
     destination: [u32; 4],
 }
 
-/// Makes a packet of tuple `from` one of tuple `to`. Without a transport header (a later fragment) ports and
-/// their checksum are elsewhere. `None` where that cannot be done.
+/// Makes a packet of tuple `work.tuple` one of tuple `work.to`. Without a transport header (a later fragment) ports
+/// and their checksum are elsewhere. `None` where that cannot be done.
 #[inline(always)]
-pub fn rewrite<P: Packet>(
-    packet: &mut P,
-    headers: &Headers,
-    has_transport: bool,
-    from: &Tuple,
-    to: &Tuple,
-    hops: u8,
-) -> Option<()> {
+pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, has_transport: bool, hops: u8) -> Option<()> {
     if has_transport {
-        transport(packet, headers, from, to)?;
+        transport(packet, &work.headers, &work.tuple, &work.to)?;
     }
-    addresses(packet, headers, to, hops)
+    addresses(packet, &work.headers, &work.to, hops)
 }
 
 /// Replaces the addresses and the time to live.
@@ -98,7 +91,7 @@ fn transport<P: Packet>(packet: &mut P, headers: &Headers, from: &Tuple, to: &Tu
 /// Corrects an SCTP packet's CRC32c for its new ports. Over a packet in fragments it cannot be.
 #[inline(always)]
 fn sctp_checksum<P: Packet>(packet: &mut P, headers: &Headers, from: &Tuple, to: &Tuple) -> Option<()> {
-    if headers.part != Part::Whole {
+    if headers.part as u8 != Part::Whole as u8 {
         return None;
     }
     let field = headers.transport.wrapping_add(8);

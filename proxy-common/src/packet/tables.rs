@@ -15,8 +15,8 @@ pub enum InsertError {
 
 /// The packet path's own maps.
 pub trait PacketTables: Tables {
-    /// Looks up FLOWS.
-    fn flow(&self, key: &Tuple) -> Option<FlowEntry>;
+    /// Looks up FLOWS; false where no entry is.
+    fn flow(&self, key: &Tuple, into: &mut FlowEntry) -> bool;
     /// Writes an entry of FLOWS that is not there yet.
     fn insert_flow(&self, key: &Tuple, entry: &FlowEntry) -> Result<(), InsertError>;
     /// Notes in an entry of FLOWS what was seen; false if it is not there.
@@ -35,6 +35,6 @@ pub trait PacketTables: Tables {
     fn account(&self, service: u32, flows: u32, bytes: u32, reply: bool);
     /// Whether somebody watches decisions.
     fn watched(&self) -> bool;
-    /// Shows a decision to who watches.
-    fn show(&self, event: &TraceEvent);
+    /// Shows a decision to who watches. It is built where it is read, and only if there is room.
+    fn show(&self, build: impl FnOnce() -> TraceEvent);
 }

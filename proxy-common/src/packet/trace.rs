@@ -1,22 +1,13 @@
 //! Shows decisions to who watches them.
 
-use super::{Hook, Packet, PacketTables};
-use crate::abi::{BackendRef, TraceEvent, TraceHook, TraceOutcome, Tuple};
+use super::{Hook, Packet, PacketTables, Work};
+use crate::abi::{FlowEntry, TraceEvent, TraceHook, TraceOutcome, Tuple};
 use crate::datapath::Reason;
 
 /// What is shown of a packet that went to a backend.
 #[inline(always)]
-pub fn forwarded<P: Packet, T: PacketTables>(
-    packet: &P,
-    tables: &T,
-    before: &Tuple,
-    after: &Tuple,
-    service: u32,
-    backend: BackendRef,
-) {
-    if tables.watched() {
-        show(packet, tables, before, after, service, backend, TraceOutcome::Forwarded, 0);
-    }
+pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work) {
+    show(packet, tables, &work.tuple, &work.entry, TraceOutcome::Forwarded, 0);
 }
 
 /// What is shown of a packet that went nowhere.
@@ -24,41 +15,53 @@ pub fn forwarded<P: Packet, T: PacketTables>(
 pub fn refused<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    before: &Tuple,
+    work: &mut Work,
     outcome: TraceOutcome,
     reason: Reason,
 ) {
-    if tables.watched() {
-        let (service, backend) = (TraceEvent::NO_SERVICE, BackendRef::default());
-        show(packet, tables, before, before, service, backend, outcome, reason as u32);
-    }
+    work.entry = FlowEntry {
+        source: work.tuple.source,
+        destination: work.tuple.destination,
+        source_port: work.tuple.source_port,
+        destination_port: work.tuple.destination_port,
+        service: TraceEvent::NO_SERVICE,
+        ..FlowEntry::default()
+    };
+    show(packet, tables, &work.tuple, &work.entry, outcome, reason as u32);
 }
 
-#[expect(clippy::too_many_arguments, reason = "inlined: the fields of one record")]
+/// Shows a decision, if somebody watches.
 #[inline(always)]
 fn show<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
     before: &Tuple,
-    after: &Tuple,
-    service: u32,
-    backend: BackendRef,
+    entry: &FlowEntry,
     outcome: TraceOutcome,
     reason: u32,
 ) {
-    tables.show(&TraceEvent {
-        time: tables.now(),
-        before: *before,
-        after: *after,
-        backend,
-        cookie: 0,
-        service,
-        device: packet.device(),
-        hook: match packet.hook() {
-            Hook::Ingress => TraceHook::Ingress,
-            Hook::Egress => TraceHook::Egress,
-        } as u16,
-        outcome: outcome as u16,
-        reason,
-    });
+    if !tables.watched() {
+        return;
+    }
+    let time = tables.now();
+    let device = packet.device();
+    let hook = match packet.hook() {
+        Hook::Ingress => TraceHook::Ingress,
+        Hook::Egress => TraceHook::Egress,
+    } as u16;
+    tables.show(
+        #[inline(always)]
+        || TraceEvent {
+            time,
+            before: *before,
+            after: entry.translated(before.protocol),
+            backend: entry.backend,
+            cookie: 0,
+            service: entry.service,
+            device,
+            hook,
+            outcome: outcome as u16,
+            reason,
+        },
+    );
 }

@@ -263,6 +263,9 @@ pub struct CapacityArgs {
     /// Clients with session affinity that are remembered at a time, counted once per service port.
     #[arg(long, value_name = "N", default_value_t = Capacities::default().affinities, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub max_affinities: u32,
+    /// Room for the flows of packets that are translated, two entries each
+    #[arg(long, value_name = "N", default_value_t = Capacities::default().flows, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub max_flows: u32,
 }
 
 impl From<CapacityArgs> for Capacities {
@@ -277,6 +280,7 @@ impl From<CapacityArgs> for Capacities {
             name_cells: args.max_services.saturating_mul(8).next_power_of_two().max(128),
             sockets: args.max_sockets,
             affinities: args.max_affinities,
+            flows: args.max_flows,
             ..Self::default()
         }
     }

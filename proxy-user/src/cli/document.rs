@@ -2,7 +2,7 @@
 
 use crate::{
     model::TrafficPolicy,
-    view::{FrontendView, PortView, decode, decode_node},
+    view::{FrontendView, HealthCheckView, PortView, decode, decode_node, health_checks},
     writer::{MapReader, WriteError},
 };
 use serde::Serialize;
@@ -14,6 +14,8 @@ pub struct Document {
     pub node: NodeDocument,
     /// Sorted by namespace, name, port, protocol and family.
     pub services: Vec<PortDocument>,
+    /// What load balancers are answered that ask about a Service, by namespace, name and family.
+    pub health_checks: Vec<HealthCheckDocument>,
 }
 
 /// The node.
@@ -58,6 +60,23 @@ pub struct PortDocument {
     pub health_check_node_port: Option<u16>,
 }
 
+/// The health check of a Service in one family.
+#[derive(Debug, Serialize)]
+pub struct HealthCheckDocument {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub name: String,
+    /// IPv4 or IPv6.
+    pub family: String,
+    /// Where it is asked.
+    pub port: u16,
+    /// Ready endpoints of this node, each address once.
+    pub local_endpoints: usize,
+    /// What a healthy agent answers: 200 or 503.
+    pub status: u16,
+}
+
 impl Document {
     /// Decodes what maps hold.
     ///
@@ -65,8 +84,26 @@ impl Document {
     /// Where they cannot be read.
     pub fn read(maps: &impl MapReader) -> Result<Self, WriteError> {
         let (name, zone) = decode_node(maps);
-        let services = decode(maps)?.iter().map(PortDocument::new).collect();
-        Ok(Self { node: NodeDocument { name, zone }, services })
+        let ports = decode(maps)?;
+        Ok(Self {
+            node: NodeDocument { name, zone },
+            services: ports.iter().map(PortDocument::new).collect(),
+            health_checks: health_checks(&ports).iter().map(HealthCheckDocument::new).collect(),
+        })
+    }
+}
+
+impl HealthCheckDocument {
+    fn new(check: &HealthCheckView) -> Self {
+        let HealthCheckView { service, family, port, local_endpoints } = check;
+        Self {
+            namespace: service.namespace.to_string(),
+            name: service.name.to_string(),
+            family: family.to_string(),
+            port: *port,
+            local_endpoints: *local_endpoints,
+            status: check.status(),
+        }
     }
 }
 

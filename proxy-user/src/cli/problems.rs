@@ -4,6 +4,7 @@ use crate::{
     cluster::Cluster,
     engine::{Rules, SyncReport},
     select::NodePortAddresses,
+    server::News,
     source::manifests::{Problem, Severity},
     table::{Conflict, Full},
     view::KeyParts,
@@ -23,7 +24,7 @@ pub fn log_problems(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-/// Service ports that are named of those that a map has no room for; the others are counted.
+/// Service ports and Services that are named of those that one thing is wrong with; the others are counted.
 const NAMED: usize = 10;
 
 /// What to do about a full map.
@@ -70,6 +71,21 @@ pub fn log_room(report: &SyncReport) {
     }
     for port in &report.newly_placed {
         tracing::info!("service port {port} found room and is programmed");
+    }
+}
+
+/// Names the health checks that nobody can ask for, and those that are answered after all.
+pub fn log_health_checks(news: &News) {
+    for problem in news.failed.iter().take(NAMED) {
+        tracing::warn!("{problem}; load balancers turn elsewhere, and it is tried again every few seconds");
+    }
+    for (service, port) in news.mended.iter().take(NAMED) {
+        tracing::info!("health checks of {service} on port {port} are answered after all");
+    }
+    for (lines, what) in [(news.failed.len(), "not answered"), (news.mended.len(), "answered after all")] {
+        if lines > NAMED {
+            tracing::warn!("health checks of {} more Services are {what}", lines - NAMED);
+        }
     }
 }
 

@@ -6,11 +6,13 @@ use crate::{
     engine::Rules,
     model::Event,
     select::NodePortAddresses,
+    server::{HealthCheckServers, ProxyHealth},
     source::{addresses::AddressFollower, manifests::Changes},
     table::Conflict,
 };
 use std::{
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,8 +55,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         addresses = Some(follower);
     }
     let dataplane = Dataplane::open(args.manifests.node.as_str(), rules.clone(), &options)?;
+    let health = Arc::new(ProxyHealth::default());
+    let health_checks =
+        HealthCheckServers::start(Default::default(), Arc::clone(&health), problems::log_health_checks)?;
     let mut agent = Agent {
         dataplane,
+        health,
+        health_checks,
         rules,
         own_node,
         retry: RETRY_MIN,
@@ -106,6 +113,8 @@ async fn until(due: Option<Instant>) {
 
 struct Agent {
     dataplane: Dataplane,
+    health: Arc<ProxyHealth>,
+    health_checks: HealthCheckServers,
     rules: Rules,
     own_node: OwnNode,
     /// The next wait after a failure.
@@ -165,6 +174,7 @@ impl Agent {
         for event in changes.events {
             self.dataplane.apply(self.own_node.amend(event));
         }
+        self.health.queued(start);
         let synced = self.dataplane.sync();
         // A sync that failed may have removed backends before it did.
         if first || synced.as_ref().map_or(true, |report| report.stores > 0) {
@@ -173,6 +183,7 @@ impl Agent {
         match synced {
             Ok(report) => {
                 self.retry = RETRY_MIN;
+                self.health.applied();
                 problems::log_room(&report);
                 let took = start.elapsed();
                 let (services, stores) = (report.services, report.stores);
@@ -190,6 +201,7 @@ impl Agent {
                 } else if events + services + stores + frontends > 0 {
                     tracing::info!(events, services, stores, frontends, ?took, "applied changes");
                 }
+                self.health_checks.follow(report.health);
                 if self.looked.elapsed() > CONFLICTS {
                     self.look_for_conflicts();
                 }

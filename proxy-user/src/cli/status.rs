@@ -99,7 +99,12 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
                 "SOURCE_RANGES" => (Some(ranges), capacities.prefixes),
                 "NETWORKS" => (Some(prefixes.len() as u32 - ranges), capacities.prefixes),
                 "AFFINITY" => (None, capacities.affinities),
-                "NODE" => (None, 1),
+                "NODE" | "PACKETS" | "TRACE" => (None, 1),
+                "FLOWS" => (None, capacities.flows),
+                "FRAGMENTS" => (None, 2_048),
+                "DEVICES" => (None, 4_096),
+                "EVENTS" => (None, 262_144),
+                "STATS" => (None, capacities.services),
                 "COUNTERS" => (None, Counter::COUNT as u32),
                 _ => (None, capacities.sockets),
             };

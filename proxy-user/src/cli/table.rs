@@ -2,7 +2,7 @@
 
 use super::{
     args::Output,
-    document::{Document, PortDocument},
+    document::{Document, HealthCheckDocument, PortDocument},
 };
 use crate::view::FrontendKind;
 use std::{fmt::Write as _, io, io::Write as _};
@@ -25,7 +25,7 @@ pub fn print(document: &Document, output: Output) -> io::Result<()> {
     }
 }
 
-/// One row per service port; frontends beyond the first stand below it.
+/// One row per service port; frontends beyond the first stand below it. Then the health checks.
 fn render(document: &Document) -> String {
     let mut rows = vec![["SERVICE", "PROTOCOL", "FRONTENDS", "ENDPOINTS", "LOCAL"].map(str::to_owned)];
     for port in &document.services {
@@ -48,6 +48,13 @@ fn render(document: &Document) -> String {
     for row in rows.iter().filter(|_| rows.len() > 1) {
         let line: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         let _ = writeln!(text, "{}", line.join("  ").trim_end());
+    }
+    for check in &document.health_checks {
+        let HealthCheckDocument { namespace, name, family, port, local_endpoints, status } = check;
+        let _ = writeln!(
+            text,
+            "health check {namespace}/{name} {family} :{port}: {status}, {local_endpoints} ready here"
+        );
     }
     text
 }

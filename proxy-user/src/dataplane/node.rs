@@ -81,7 +81,10 @@ impl Dataplane {
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
         let report = self.engine.sync()?;
         if !self.alone && self.engine.is_complete() {
-            self.programs.remove_other_versions()?;
+            if let Err(error) = self.programs.remove_other_versions() {
+                self.engine.unheard(report.health);
+                return Err(error.into());
+            }
             self.alone = true;
         }
         Ok(report)

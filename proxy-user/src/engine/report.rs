@@ -1,5 +1,6 @@
 //! What a sync did, and what it could not do.
 
+use super::HealthReport;
 use crate::{model::PortId, table::Full};
 
 /// Counts of one [`super::Engine::sync`].
@@ -23,6 +24,8 @@ pub struct SyncReport {
     pub node_unplaced: Option<Full>,
     /// Service ports that had waited for room and are programmed now.
     pub newly_placed: Vec<PortId>,
+    /// What load balancers that ask are to be answered from now on.
+    pub health: HealthReport,
 }
 
 /// A service port that does not fit, wholly or in part.

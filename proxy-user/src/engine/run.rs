@@ -3,6 +3,7 @@
 use super::{
     Rules, SyncReport, Unplaced,
     execute::{execute, wait_and_release},
+    health::HealthChecks,
 };
 use crate::{
     cluster::{Cluster, ServiceId},
@@ -52,6 +53,7 @@ pub struct Engine<W> {
     kept: Vec<ServiceId>,
     /// Frontends or prefixes were deleted since those services were last tried.
     made_room: bool,
+    pub(super) health: HealthChecks,
     pub(super) plan: Plan,
     usable: Vec<UsableEndpoint>,
     members: Vec<Member>,
@@ -86,6 +88,7 @@ impl<W: Writer + MapReader> Engine<W> {
             waiting: AHashMap::new(),
             kept: Vec::new(),
             made_room: false,
+            health: HealthChecks::default(),
             plan,
             usable: Vec::new(),
             members: Vec::new(),
@@ -134,6 +137,7 @@ impl<W: Writer> Engine<W> {
     pub fn sync(&mut self) -> Result<SyncReport, WriteError> {
         let mut report = SyncReport::default();
         if std::mem::take(&mut self.node_changed) || self.node_unplaced.is_some() {
+            self.plan_health_addresses();
             let unplaced = self.plan_node().err();
             report.node_unplaced = unplaced.filter(|_| unplaced != self.node_unplaced);
             self.node_unplaced = unplaced;
@@ -150,6 +154,7 @@ impl<W: Writer> Engine<W> {
         }
         // What found room after all was never worth a report.
         report.newly_unplaced.retain(|new| self.waiting.values().flatten().any(|u| u == new));
+        report.health = self.health.committed();
         Ok(report)
     }
 
@@ -252,6 +257,7 @@ impl<W: Writer> Engine<W> {
         let before = std::mem::take(&mut self.programmed[id.index()]);
         let waited = if self.waiting.is_empty() { None } else { self.waiting.remove(&id) };
         let (programmed, unplaced) = self.plan_ports(id, &before, when_full);
+        self.plan_health_check(id, &programmed, &unplaced);
         let waited = waited.unwrap_or_default();
         let known = |port: &PortId| waited.iter().any(|w| w.port == *port);
         report.newly_unplaced.extend(unplaced.iter().filter(|u| !known(&u.port)).cloned());

@@ -2,6 +2,7 @@
 
 use super::{
     Answer, Question, Verdict, forward,
+    health_check::health_check,
     refuse::{refused, where_ranges_hold},
     untouched::untouched,
     words::service_port,
@@ -28,7 +29,10 @@ pub fn explain<M: MapReader + Tables>(maps: &M, question: &Question) -> Result<A
         Lookup::Frontend(frontend) => Some(frontend),
         _ => None,
     };
-    let mut answer = match route(maps, question, &peer, protocol) {
+    let verdict = route(maps, question, &peer, protocol);
+    let by_policy =
+        matches!(verdict, datapath::Verdict::Forward(_) | datapath::Verdict::Drop(Reason::NoLocalEndpoint));
+    let mut answer = match verdict {
         datapath::Verdict::Forward(route) => forward::forwarded(maps, question, &route)?,
         datapath::Verdict::Reject(reason) => {
             Answer::without_endpoint(Verdict::Reject, refused(maps, question, found, reason)?)
@@ -44,6 +48,9 @@ pub fn explain<M: MapReader + Tables>(maps: &M, question: &Question) -> Result<A
         answer.frontend = dialled(question, frontend);
         if has_source_ranges(maps, frontend, question.origin) {
             answer.reason.push_str(where_ranges_hold(question.origin));
+        }
+        if by_policy && question.origin == Origin::Outside {
+            answer.reason.push_str(&health_check(maps, frontend)?);
         }
     }
     Ok(answer)

@@ -4,6 +4,7 @@
 mod answer;
 mod decide;
 mod forward;
+mod health_check;
 mod place;
 mod question;
 mod refuse;

@@ -34,11 +34,25 @@ pub const SOURCE_RANGES: MapName = "SOURCE_RANGES";
 pub const NETWORKS: MapName = "NETWORKS";
 /// Facts about the node, mapped array.
 pub const NODE: MapName = "NODE";
+/// Flows that packets belong to, LRU hash.
+pub const FLOWS: MapName = "FLOWS";
+/// Ports of datagrams in fragments, LRU hash.
+pub const FRAGMENTS: MapName = "FRAGMENTS";
+/// Devices that the packet programs are attached to, hash.
+pub const DEVICES: MapName = "DEVICES";
+/// How the packet programs work, mapped array.
+pub const PACKETS: MapName = "PACKETS";
+/// Until when somebody watches decisions, mapped array.
+pub const TRACE: MapName = "TRACE";
+/// Decisions that somebody watches, ring buffer.
+pub const EVENTS: MapName = "EVENTS";
+/// What each service port carries, per-CPU array.
+pub const STATS: MapName = "STATS";
 /// Totals by reason, per-CPU array.
 pub const COUNTERS: MapName = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [MapName; 13] = [
+pub const MAPS: [MapName; 20] = [
     FRONTENDS4,
     FRONTENDS6,
     SERVICES,
@@ -51,6 +65,13 @@ pub const MAPS: [MapName; 13] = [
     SOURCE_RANGES,
     NETWORKS,
     NODE,
+    FLOWS,
+    FRAGMENTS,
+    DEVICES,
+    PACKETS,
+    TRACE,
+    EVENTS,
+    STATS,
     COUNTERS,
 ];
 
@@ -72,12 +93,13 @@ pub fn shapes() -> Result<Vec<(MapName, MapShape)>, KernelError> {
 pub(super) fn capacity(name: MapName, capacities: &Capacities) -> Option<u32> {
     match name {
         FRONTENDS4 | FRONTENDS6 => Some(capacities.frontends),
-        SERVICES => Some(capacities.services),
+        SERVICES | STATS => Some(capacities.services),
         SLOTS => Some(capacities.slots),
         BACKENDS => Some(capacities.backends),
         NAMES => Some(capacities.name_cells),
         UDP_FLOWS | REVERSE => Some(capacities.sockets),
         AFFINITY => Some(capacities.affinities),
+        FLOWS => Some(capacities.flows),
         SOURCE_RANGES | NETWORKS => Some(capacities.prefixes),
         _ => None,
     }
@@ -88,13 +110,20 @@ mod tests {
     use super::*;
     use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type as kind};
     use proxy_common::abi::{
-        AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
-        FrontendValue, NetworkKey, NodeEntry, ReverseEntry, ServiceEntry, SocketKey, SourceRangeKey,
+        AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, DeviceEntry, FlowEntry, FragmentKey,
+        FrontendKey4, FrontendKey6, FrontendValue, NetworkKey, NodeEntry, PacketSettings, Ports,
+        ReverseEntry, ServiceEntry, ServiceStats, SocketKey, SourceRangeKey, TraceLease, Tuple,
     };
 
     #[test]
     fn the_object_defines_every_map_as_the_abi_does() {
-        let own = |name| if name == NODE { 1 } else { Counter::COUNT as u32 };
+        let own = |name| match name {
+            NODE | PACKETS | TRACE => 1,
+            FRAGMENTS => 2_048,
+            DEVICES => 4_096,
+            EVENTS => 262_144,
+            _ => Counter::COUNT as u32,
+        };
         let entries = |name| capacity(name, &Capacities::default()).unwrap_or_else(|| own(name));
         let shape = |name, kind: kind, key: usize, value: usize, flags| {
             let (map_type, key_size, value_size) = (kind as u32, key as u32, value as u32);
@@ -119,6 +148,13 @@ mod tests {
                 trie(SOURCE_RANGES, size_of::<SourceRangeKey>()),
                 trie(NETWORKS, size_of::<NetworkKey>()),
                 array(NODE, size_of::<NodeEntry>()),
+                lru(FLOWS, size_of::<Tuple>(), size_of::<FlowEntry>()),
+                lru(FRAGMENTS, size_of::<FragmentKey>(), size_of::<Ports>()),
+                shape(DEVICES, kind::BPF_MAP_TYPE_HASH, 4, size_of::<DeviceEntry>(), BPF_F_NO_PREALLOC),
+                array(PACKETS, size_of::<PacketSettings>()),
+                array(TRACE, size_of::<TraceLease>()),
+                shape(EVENTS, kind::BPF_MAP_TYPE_RINGBUF, 0, 0, 0),
+                shape(STATS, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, size_of::<ServiceStats>(), 0),
                 shape(COUNTERS, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, size_of::<u64>(), 0),
             ]
         );

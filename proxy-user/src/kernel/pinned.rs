@@ -12,7 +12,8 @@ use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
 use proxy_common::abi::{
-    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, ServiceEntry,
+    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, PacketSettings,
+    ServiceEntry, TraceLease,
 };
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -30,6 +31,13 @@ pub struct PinnedMaps {
     pub(super) source_ranges: MapFd,
     pub(super) networks: MapFd,
     pub(super) node: MappedArray<NodeEntry>,
+    pub(super) flows: MapFd,
+    fragments: MapFd,
+    pub(super) devices: MapFd,
+    pub(super) packets: MappedArray<PacketSettings>,
+    pub(super) trace: MappedArray<TraceLease>,
+    pub(super) events: MapFd,
+    pub(super) stats: MapFd,
     affinity: MapFd,
     udp_flows: MapFd,
     pub(super) reverse: MapFd,
@@ -64,6 +72,13 @@ impl PinnedMaps {
             source_ranges: open(object::SOURCE_RANGES)?,
             networks: open(object::NETWORKS)?,
             node: array(&dirs, shapes, object::NODE, access)?,
+            flows: open(object::FLOWS)?,
+            fragments: open(object::FRAGMENTS)?,
+            devices: open(object::DEVICES)?,
+            packets: array(&dirs, shapes, object::PACKETS, access)?,
+            trace: array(&dirs, shapes, object::TRACE, access)?,
+            events: open(object::EVENTS)?,
+            stats: open(object::STATS)?,
             affinity: open(object::AFFINITY)?,
             udp_flows: open(object::UDP_FLOWS)?,
             reverse: open(object::REVERSE)?,
@@ -122,6 +137,13 @@ impl PinnedMaps {
             (object::SOURCE_RANGES, &self.source_ranges),
             (object::NETWORKS, &self.networks),
             (object::NODE, self.node.map()),
+            (object::FLOWS, &self.flows),
+            (object::FRAGMENTS, &self.fragments),
+            (object::DEVICES, &self.devices),
+            (object::PACKETS, self.packets.map()),
+            (object::TRACE, self.trace.map()),
+            (object::EVENTS, &self.events),
+            (object::STATS, &self.stats),
             (object::COUNTERS, &self.counters),
         ]
         .into_iter()
@@ -154,6 +176,7 @@ impl MapReader for PinnedMaps {
             name_cells: entries(self.names.map()),
             sockets: entries(&self.udp_flows).min(entries(&self.reverse)),
             affinities: entries(&self.affinity),
+            flows: entries(&self.flows),
             prefixes: entries(&self.source_ranges).min(entries(&self.networks)),
         }
     }

@@ -18,4 +18,10 @@ impl LabError {
     pub(super) fn new(call: &'static str, object: impl Display, source: impl Into<io::Error>) -> Self {
         Self { call, object: object.to_string(), source: source.into() }
     }
+
+    /// Whether the kernel lacks what was asked for, such as a kind of device it was built without.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.source.raw_os_error() == Some(libc::EOPNOTSUPP)
+    }
 }

@@ -15,6 +15,18 @@ use std::{
     thread,
 };
 
+/// See [`Namespace::new`].
+const SETTINGS: [(&str, &str); 8] = [
+    ("net/ipv6/conf/all/accept_dad", "0"),
+    ("net/ipv6/conf/default/accept_dad", "0"),
+    ("net/ipv6/conf/all/accept_ra", "0"),
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    ("net/ipv4/tcp_max_tw_buckets", "0"),
+    ("net/ipv4/ping_group_range", "0 0"),
+];
+
 /// A network namespace with `lo` up and no route out. It has no name in the file system; the kernel
 /// removes it, its devices and its routes soon after this value, every socket and every process in
 /// it are gone.
@@ -30,7 +42,7 @@ impl Namespace {
     /// What tests trip over is off, whatever the host's settings are (new namespaces copy some of them,
     /// net.core.devconf_inherit_init_net): IPv6 duplicate address detection, router advertisements,
     /// reverse path filtering, and TCP's TIME_WAIT, which would answer a client that comes back on
-    /// the same port in the name of a server that is no more.
+    /// the same port in the name of a server that is no more. Root may have the sockets of [`super::ping`].
     ///
     /// # Errors
     /// Without CAP_SYS_ADMIN, or where the kernel has no IPv6.
@@ -45,12 +57,7 @@ impl Namespace {
             made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         let namespace = Self { label: label.to_owned(), fd: Arc::new(fd.into()) };
-        for conf in ["all", "default"] {
-            namespace.set_sysctl(&format!("net/ipv6/conf/{conf}/accept_dad"), "0")?;
-            namespace.set_sysctl(&format!("net/ipv6/conf/{conf}/accept_ra"), "0")?;
-            namespace.set_sysctl(&format!("net/ipv4/conf/{conf}/rp_filter"), "0")?;
-        }
-        namespace.set_sysctl("net/ipv4/tcp_max_tw_buckets", "0")?;
+        namespace.set_sysctls(&SETTINGS)?;
         namespace.set_up("lo")?;
         Ok(namespace)
     }
@@ -94,10 +101,19 @@ impl Namespace {
     /// # Errors
     /// If there is no such sysctl or it does not take the value.
     pub fn set_sysctl(&self, name: &str, value: &str) -> Result<(), LabError> {
+        self.set_sysctls(&[(name, value)])
+    }
+
+    /// Writes several, in their order.
+    pub(super) fn set_sysctls(&self, settings: &[(&str, &str)]) -> Result<(), LabError> {
         // /proc/sys/net shows the namespace of the thread that looks a name up.
-        let path = Path::new("/proc/sys").join(name);
-        self.run(|| fs::write(&path, value))?
-            .map_err(|error| LabError::new("write", format_args!("{}, sysctl {name}", self.label), error))
+        let written = self.run(|| {
+            settings.iter().find_map(|(name, value)| {
+                let error = fs::write(Path::new("/proc/sys").join(name), value).err()?;
+                Some(LabError::new("write", format_args!("{}, sysctl {name}", self.label), error))
+            })
+        })?;
+        written.map_or(Ok(()), Err)
     }
 
     /// Lets it forward packets of both families between its devices.
@@ -105,8 +121,7 @@ impl Namespace {
     /// # Errors
     /// See [`Namespace::set_sysctl`].
     pub fn forward(&self) -> Result<(), LabError> {
-        self.set_sysctl("net/ipv4/ip_forward", "1")?;
-        self.set_sysctl("net/ipv6/conf/all/forwarding", "1")
+        self.set_sysctls(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])
     }
 
     /// Brings a device up.
@@ -159,6 +174,11 @@ impl Namespace {
     /// If a device of that name is there already.
     pub fn connect(&self, device: &str, peer: &Self, peer_device: &str) -> Result<(), LabError> {
         netlink::add_veth(self, device, peer, peer_device)?;
+        self.set_up_pair(device, peer, peer_device)
+    }
+
+    /// Brings both ends of a veth pair up, and waits until they carry packets.
+    pub(super) fn set_up_pair(&self, device: &str, peer: &Self, peer_device: &str) -> Result<(), LabError> {
         self.set_up(device)?;
         peer.set_up(peer_device)?;
         settle::is_running(self, device)?;

@@ -120,7 +120,7 @@ pub(super) fn device_index(device: &str) -> io::Result<u32> {
 }
 
 /// Makes one request inside the namespace.
-fn request<T: Send>(
+pub(super) fn request<T: Send>(
     call: &'static str,
     namespace: &Namespace,
     object: &str,
@@ -139,7 +139,7 @@ fn request<T: Send>(
     answer.map_err(|error| LabError::new(call, format_args!("{namespace} {object}"), error))
 }
 
-fn into_io(error: rtnetlink::Error) -> io::Error {
+pub(super) fn into_io(error: rtnetlink::Error) -> io::Error {
     match error {
         rtnetlink::Error::NetlinkError(message) => message.to_io(),
         other => io::Error::other(other),

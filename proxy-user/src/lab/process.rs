@@ -3,8 +3,9 @@
 use super::LabError;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::{
+    io,
     os::unix::process::CommandExt,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
 };
 
 /// A program in a process group of its own. Dropping it kills the group, workers that it forked
@@ -29,16 +30,21 @@ impl Process {
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
-}
 
-impl Drop for Process {
-    fn drop(&mut self) {
+    /// Kills the group and waits for the child; once it has been waited for, only says how it ended.
+    pub(super) fn end(&mut self) -> io::Result<ExitStatus> {
         let pid = Pid::from_child(&self.child);
         // Until the child is reaped, the group's number cannot be anybody else's, be the child alive or not.
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if waitid(WaitId::Pid(pid), look).is_ok() {
             let _ = kill_process_group(pid, Signal::KILL);
-            let _ = self.child.wait();
         }
+        self.child.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }

@@ -19,6 +19,13 @@ pub struct Reply {
     pub local: SocketAddr,
 }
 
+impl Reply {
+    /// The line that the server answered with.
+    pub(super) fn line(&self) -> Vec<u8> {
+        line(&self.name, self.seen_client)
+    }
+}
+
 /// The line a server answers with.
 pub(super) fn line(name: &str, client: SocketAddr) -> Vec<u8> {
     // A dual-stack socket sees IPv4 clients as ::ffff:a.b.c.d.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Removes the cgroups and bpffs mounts of labs whose process is no longer alive, and returns how many
+/// Removes the cgroups, bpffs mounts and directories of labs whose process is no longer alive, and returns how many
 /// went. A cgroup that still has processes in it stays: they are not ours to end.
 ///
 /// A lab cgroup is looked for where this process would make one, below its own cgroup.
@@ -17,7 +17,16 @@ pub fn sweep() -> Result<usize, LabError> {
     let cgroups = orphans(&cgroup_path::own()?)?;
     let mounts = orphans(&env::temp_dir())?;
     let removed = cgroups.iter().filter(|path| gone(path, fs::remove_dir(path))).count();
-    Ok(removed + mounts.iter().filter(|path| gone(path, bpffs::remove(path))).count())
+    Ok(removed + mounts.iter().filter(|path| gone(path, remove(path))).count())
+}
+
+/// A mount goes with what is pinned there, a directory with its files. Nothing is removed through a mount
+/// that would not go.
+fn remove(path: &Path) -> io::Result<()> {
+    match bpffs::remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(path),
+        other => other,
+    }
 }
 
 fn orphans(parent: &Path) -> Result<Vec<PathBuf>, LabError> {

@@ -12,6 +12,9 @@ use std::{
 
 const QUESTION: &[u8] = b"who are you?\n";
 
+/// No datagram is larger: 16 bits tell its length.
+const LARGEST: usize = 65_535;
+
 /// Asks by a new, connected socket.
 ///
 /// # Errors
@@ -73,13 +76,38 @@ impl UdpAsker {
     /// What sendmsg(2) or recvmsg(2) said, `WouldBlock` when time was up, `InvalidData` if it was no
     /// server of the lab.
     pub fn ask(&self, to: SocketAddr) -> io::Result<(String, SocketAddr)> {
-        let mut buffer = [0; LONGEST];
-        self.forget_late_answers(&mut buffer)?;
+        let (reply, _) = self.exchange(to, QUESTION)?;
+        Ok((reply.name, reply.peer_name))
+    }
+
+    /// The same with a question of `length` bytes, which goes in fragments if it must, to a server whose
+    /// answer is as long ([`super::UdpServer::start_echo`]). The reply's `peer_name` is where the answer
+    /// came from; its `local` address has no IP address, the socket being bound to none.
+    ///
+    /// # Errors
+    /// See [`UdpAsker::ask`]; `InvalidData` also if something else came back than was sent.
+    pub fn ask_big(&self, to: SocketAddr, length: usize) -> io::Result<Reply> {
+        let question: Vec<u8> = (0..length).map(|at| (at / 8) as u8).collect();
+        let (reply, rest) = self.exchange(to, &question)?;
+        if question.ends_with(&rest) && reply.line().len() + rest.len() == length {
+            return Ok(reply);
+        }
+        let text = format!("{} bytes behind the line came back of {length} sent", rest.len());
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+
+    /// Returns what the line of the answer says, and what comes behind it.
+    fn exchange(&self, to: SocketAddr, question: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
+        let mut answer = vec![0; LARGEST];
+        self.forget_late_answers(&mut answer)?;
         self.socket.set_read_timeout(Some(self.timeout))?;
-        self.socket.send_to(QUESTION, to)?;
-        let (count, from) = self.socket.recv_from(&mut buffer)?;
-        let (name, _) = reply::parse(&buffer[..count])?;
-        Ok((name, from))
+        self.socket.send_to(question, to)?;
+        let (count, peer_name) = self.socket.recv_from(&mut answer)?;
+        answer.truncate(count);
+        let end = answer.iter().position(|byte| *byte == b'\n').map_or(count, |end| end + 1);
+        let rest = answer.split_off(end);
+        let (name, seen_client) = reply::parse(&answer)?;
+        Ok((Reply { name, seen_client, peer_name, local: self.socket.local_addr()? }, rest))
     }
 
     fn forget_late_answers(&self, buffer: &mut [u8]) -> io::Result<()> {

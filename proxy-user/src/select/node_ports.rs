@@ -94,6 +94,29 @@ pub fn node_port_addresses(
     chosen
 }
 
+/// Where health checks are answered, ascending; an unspecified address stands for every address of its
+/// family, where all of them match.
+///
+/// Otherwise they are the addresses where NodePorts answer. Of loopback addresses only those that a network
+/// contains: that NodePorts answer on localhost too, for clients on the node, is nothing to load balancers.
+#[must_use]
+pub fn health_check_addresses(
+    addresses: &NodePortAddresses,
+    node: Option<&Node>,
+    local: Option<&[IpAddr]>,
+) -> Vec<IpAddr> {
+    let is_primary = *addresses == NodePortAddresses::Primary;
+    let is_whole = |family| !is_primary && networks(addresses, family).is_empty();
+    let mut chosen = node_port_addresses(addresses, !is_primary, node, local);
+    chosen.retain(|address| !is_whole(Family::of(address)));
+    chosen.extend(Family::BOTH.into_iter().filter(|family| is_whole(*family)).map(|family| match family {
+        Family::V4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    }));
+    chosen.sort_unstable();
+    chosen
+}
+
 /// Loopback and link-local addresses mean something else on every host, or every link.
 fn is_bound_to_link(address: &IpAddr) -> bool {
     match address {

@@ -104,3 +104,29 @@ fn settings_as_text() {
         assert!(error.starts_with(&format!("{text:?} is neither `primary`, `all` nor")), "{error}");
     }
 }
+
+#[test]
+fn health_checks_are_answered_where_all_match_on_all_and_else_on_each_that_matches() {
+    let answered = |setting: &str, object: &[&str], interfaces: Option<&[&str]>| -> Vec<String> {
+        let node = Node { addresses: ips(object), ..Node::default() };
+        let local = interfaces.map(ips);
+        let addresses = health_check_addresses(&setting.parse().unwrap(), Some(&node), local.as_deref());
+        addresses.iter().map(ToString::to_string).collect()
+    };
+    let here = Some(INTERFACES);
+    let table: [(&str, &[&str]); 8] = [
+        ("primary", &["192.168.0.7", "fd00::7"]),
+        ("all", &["0.0.0.0", "::"]),
+        ("192.168.0.0/16,fd00::/16", &["192.168.0.7", "fd00::7"]),
+        ("192.168.0.0/16", &["192.168.0.7", "::"]),
+        ("fd00::/16", &["0.0.0.0", "fd00::7"]),
+        ("0.0.0.0/0,192.168.0.0/16,fd00::/16", &["0.0.0.0", "fd00::7"]),
+        ("127.0.0.0/8,192.168.0.0/16,fd00::/16", &["127.0.0.1", "192.168.0.7", "fd00::7"]),
+        ("172.16.0.0/12,fc00::/16", &[]),
+    ];
+    for (setting, expected) in table {
+        assert_eq!(answered(setting, OBJECT, here), expected, "{setting}");
+    }
+    assert_eq!(answered("all", OBJECT, None), ["0.0.0.0", "::"]);
+    assert_eq!(answered("primary", &[], here), [""; 0]);
+}

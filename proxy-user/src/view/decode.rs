@@ -92,6 +92,7 @@ fn port(
         frontends,
         cluster: endpoints(reader, entry.cluster),
         local: endpoints(reader, entry.local),
+        local_terminating: entry.flags.contains(ServiceFlags::LOCAL_TERMINATING),
         any_usable: entry.flags.contains(ServiceFlags::ANY_USABLE),
         internal_policy: policy(ServiceFlags::INTERNAL_LOCAL),
         external_policy: policy(ServiceFlags::EXTERNAL_LOCAL),

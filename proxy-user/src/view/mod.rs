@@ -3,6 +3,7 @@
 
 mod decode;
 mod frontend;
+mod health_check;
 mod port;
 mod prefix;
 
@@ -10,5 +11,6 @@ pub use decode::{decode, decode_node};
 pub(crate) use decode::{endpoints, port_id, source_ranges};
 pub(crate) use frontend::KeyParts;
 pub use frontend::{FrontendKind, FrontendView};
+pub use health_check::{HealthCheckView, health_checks};
 pub use port::PortView;
 pub(crate) use prefix::net;

@@ -18,6 +18,8 @@ pub struct PortView {
     pub cluster: Vec<SocketAddr>,
     /// What local-policy traffic may reach, ascending.
     pub local: Vec<SocketAddr>,
+    /// None of those in `local` is ready: they serve while they terminate.
+    pub local_terminating: bool,
     /// A usable endpoint exists somewhere in the cluster.
     pub any_usable: bool,
     /// `internalTrafficPolicy`.

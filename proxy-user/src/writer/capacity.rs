@@ -18,6 +18,8 @@ pub struct Capacities {
     pub sockets: u32,
     /// Entries of AFFINITY: one per client and service port with session affinity.
     pub affinities: u32,
+    /// Entries of FLOWS: two per flow of packets.
+    pub flows: u32,
     /// Entries of SOURCE_RANGES and of NETWORKS, each; they take memory only while they are used.
     pub prefixes: u32,
 }
@@ -33,6 +35,7 @@ impl Default for Capacities {
             name_cells: 65_536,
             sockets: 32_768,
             affinities: 16_384,
+            flows: 65_536,
             prefixes: 65_536,
         }
     }

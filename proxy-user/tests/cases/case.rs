@@ -18,6 +18,8 @@
 //!       writes: 0                 # how many writes to maps the change takes
 //!       plan:                     # every service port, and of each the given fields of `shunt plan -o json`;
 //!         - {name: web, cluster: [10.244.0.11:8080]} # namespace default, port "", TCP and IPv4 go without saying
+//!       health:                   # every health check, and what a load balancer is answered
+//!         - "default/web:32000/IPv4: 200, 1 ready"
 //!       explain:                  # what becomes of a new connection
 //!         - {dial: 10.96.0.10:80/TCP, from: pod, verdict: forward, endpoints: [10.244.0.11:8080]}
 //!     dials:                      # connections that are really made, in this order
@@ -107,6 +109,8 @@ pub struct Expect {
     pub writes: Option<usize>,
     /// Every service port that is programmed: some fields of it.
     pub plan: Option<Vec<Map<String, Value>>>,
+    /// `namespace/name:port/family: status, count ready` of every health check, ascending.
+    pub health: Option<Vec<String>>,
     #[serde(default)]
     pub explain: Vec<Explain>,
 }

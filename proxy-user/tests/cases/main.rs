@@ -9,6 +9,7 @@ mod case;
 mod client;
 mod dials;
 mod expectation;
+mod health;
 mod kernel;
 mod manifests;
 mod memory;

@@ -4,6 +4,7 @@ use super::{
     agent::Agent,
     case::{Case, Dial, Explain, Flow, Step},
     expectation,
+    health::Told,
     manifests::{Manifests, Understood},
     plan,
 };
@@ -41,16 +42,17 @@ pub trait Place {
 /// Plays a case from its first step to the deletion of everything.
 pub fn play(case: &Case, place: &mut impl Place) -> Result<(), String> {
     let mut manifests = Manifests::new()?;
-    let (mut restless, mut dialling) = (None, true);
+    let (mut restless, mut dialling, mut told) = (None, true, Told::default());
     for (number, step) in (1..).zip(&case.steps) {
         let name = step.when.as_deref().map_or_else(String::new, |when| format!(" ({when})"));
-        let outcome = play_step(step, place, &mut manifests, &mut restless, &mut dialling);
+        let outcome = play_step(step, place, &mut manifests, &mut restless, &mut dialling, &mut told);
         outcome.map_err(|failure| format!("step {number}{name}: {failure}"))?;
     }
     let end = manifests.delete_all().and_then(|understood| {
         understood.events.into_iter().for_each(|event| place.agent().apply(event));
         place.agent().apply(Event::LocalAddresses(Vec::new()));
-        place.agent().sync()?;
+        told.hear(&place.agent().sync()?.health);
+        told.check(&[], Some(&Vec::new()))?;
         place.agent().settle()?;
         place.flows_go_on()?;
         if place.agent().copy()?.is_empty() { Ok(()) } else { Err("the maps are not empty".to_owned()) }
@@ -64,10 +66,12 @@ fn play_step(
     manifests: &mut Manifests,
     local: &mut Option<Event>,
     dialling: &mut bool,
+    told: &mut Told,
 ) -> Result<(), String> {
     if step.restart {
         place.restart()?;
         manifests.forget();
+        *told = Told::default();
     }
     let Understood { events, problems } = manifests.step(step)?;
     if let Some(addresses) = &step.local_addresses {
@@ -86,6 +90,8 @@ fn play_step(
     if let Some(expected) = &expect.plan {
         expectation::none("the plan differs", &plan::differences(expected, &agent.ports()?))?;
     }
+    told.hear(&report.health);
+    told.check(&agent.ports()?, expect.health.as_ref())?;
     place.prepare(step)?;
     for expected in &expect.explain {
         let question = expected.from.question(expected.dial);

@@ -123,8 +123,12 @@ impl Site {
 
     /// Starts an agent and waits until it says that it is ready.
     pub fn start(&self, manifests: &Path, more: &[&str]) -> Agent {
+        self.start_command(self.run(manifests, more))
+    }
+
+    /// The same with a command that [`Self::run`] has given.
+    pub fn start_command(&self, mut command: Command) -> Agent {
         let log = self.directory.path().join("log");
-        let mut command = self.run(manifests, more);
         command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let mut agent = Agent { process: Process::start(&mut command).unwrap(), log };
         agent.wait_for("ready: ");

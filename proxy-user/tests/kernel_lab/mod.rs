@@ -99,6 +99,7 @@ pub fn small() -> Capacities {
         name_cells: 256,
         sockets: 1_000,
         affinities: 1_000,
+        flows: 1_024,
         prefixes: 1_000,
     }
 }

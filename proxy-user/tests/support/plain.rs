@@ -16,6 +16,7 @@ pub const ROOMY: Capacities = Capacities {
     name_cells: 512,
     sockets: 16,
     affinities: 16,
+    flows: 1_024,
     prefixes: 64,
 };
 
