@@ -10,6 +10,7 @@ mod pick;
 mod route;
 mod socket;
 mod tables;
+mod trace;
 
 pub use client::{Client, Origin, PacketClient};
 pub use lookup::{Lookup, find_frontend, has_node_port, is_cluster_ip};

@@ -2,7 +2,7 @@
 
 use crate::abi::{
     Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
-    FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey,
+    FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey, TraceEvent,
 };
 
 /// A map had no room for an entry.
@@ -48,4 +48,19 @@ pub trait Tables {
     fn random(&self) -> u32;
     /// Adds one to a counter.
     fn count(&self, counter: Counter);
+    /// Adds a flow to the totals of a service port, where anybody keeps them.
+    #[inline(always)]
+    fn count_flow(&self, service: u32) {
+        let _ = service;
+    }
+    /// Whether somebody watches decisions. Nobody does where this is not said.
+    #[inline(always)]
+    fn watched(&self) -> bool {
+        false
+    }
+    /// Shows a decision to who watches. It is built where it is read, and only if there is room.
+    #[inline(always)]
+    fn show(&self, build: impl FnOnce() -> TraceEvent) {
+        let _ = build;
+    }
 }

@@ -109,10 +109,11 @@ pub fn begin<P: Packet, T: PacketTables>(
         tables.count(counter);
         return Action::Drop;
     }
-    tables.count(if again { Counter::FlowReplaced } else { Counter::FlowNew });
+    let counter = if again { Counter::FlowReplaced } else { Counter::FlowNew };
+    tables.count(counter);
     tables.account(service, 1, packet.length().wrapping_sub(work.headers.ip), false);
     translate::remember_fragments(tables, work);
-    trace::forwarded(packet, tables, work);
+    trace::forwarded(packet, tables, work, counter);
     if flow::hook(work.entry.flags) as u8 != packet.hook() as u8 {
         return Action::Pass;
     }
@@ -267,7 +268,7 @@ fn refuse<P: Packet, T: PacketTables>(
         Verdict::Drop(reason) | Verdict::Pass(reason) => (reason, false),
         Verdict::Forward(_) => (Reason::Inconsistent, false),
     };
-    tables.count(match reason {
+    let counter = match reason {
         Reason::UnknownPort => Counter::PacketUnknownPort,
         Reason::NoEndpoint => Counter::PacketNoEndpoint,
         Reason::NoLocalEndpoint => Counter::PacketNoLocalEndpoint,
@@ -275,9 +276,10 @@ fn refuse<P: Packet, T: PacketTables>(
         Reason::SourceNotAllowed => Counter::PacketSourceNotAllowed,
         // A packet has a source, and what is no service was let pass.
         Reason::NotAService | Reason::SourceUnknown | Reason::Inconsistent => Counter::Inconsistent,
-    });
+    };
+    tables.count(counter);
     let outcome = if reject { TraceOutcome::Rejected } else { TraceOutcome::Dropped };
-    trace::refused(packet, tables, work, outcome, reason);
+    trace::refused(packet, tables, work, outcome, counter);
     if reject {
         answer::refuse(packet, &work.headers, has_transport.then_some(&work.transport))
     } else {

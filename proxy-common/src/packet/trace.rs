@@ -1,13 +1,12 @@
 //! Shows decisions to who watches them.
 
 use super::{Hook, Packet, PacketTables, Work};
-use crate::abi::{FlowEntry, TraceEvent, TraceHook, TraceOutcome, Tuple};
-use crate::datapath::Reason;
+use crate::abi::{Counter, FlowEntry, TraceEvent, TraceHook, TraceOutcome, Tuple};
 
 /// What is shown of a packet that went to a backend.
 #[inline(always)]
-pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work) {
-    show(packet, tables, &work.tuple, &work.entry, TraceOutcome::Forwarded, 0);
+pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work, counter: Counter) {
+    show(packet, tables, &work.tuple, &work.entry, TraceOutcome::Forwarded, counter);
 }
 
 /// What is shown of a packet that went nowhere.
@@ -17,7 +16,7 @@ pub fn refused<P: Packet, T: PacketTables>(
     tables: &T,
     work: &mut Work,
     outcome: TraceOutcome,
-    reason: Reason,
+    counter: Counter,
 ) {
     work.entry = FlowEntry {
         source: work.tuple.source,
@@ -27,7 +26,7 @@ pub fn refused<P: Packet, T: PacketTables>(
         service: TraceEvent::NO_SERVICE,
         ..FlowEntry::default()
     };
-    show(packet, tables, &work.tuple, &work.entry, outcome, reason as u32);
+    show(packet, tables, &work.tuple, &work.entry, outcome, counter);
 }
 
 /// Shows a decision, if somebody watches.
@@ -38,7 +37,7 @@ fn show<P: Packet, T: PacketTables>(
     before: &Tuple,
     entry: &FlowEntry,
     outcome: TraceOutcome,
-    reason: u32,
+    counter: Counter,
 ) {
     if !tables.watched() {
         return;
@@ -61,7 +60,7 @@ fn show<P: Packet, T: PacketTables>(
             device,
             hook,
             outcome: outcome as u16,
-            reason,
+            counter: counter as u32,
         },
     );
 }
