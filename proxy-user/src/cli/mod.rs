@@ -7,6 +7,7 @@ mod args;
 mod asked;
 mod document;
 mod dump;
+mod ending;
 mod exit;
 mod explain;
 mod follow;
@@ -16,9 +17,13 @@ mod own_node;
 mod plan;
 mod problems;
 mod run;
+mod span;
 mod stale;
 mod status;
 mod table;
+mod top;
+mod trace;
+mod watch_args;
 
 use clap::Parser;
 use std::{io::IsTerminal as _, process::ExitCode};
@@ -34,6 +39,8 @@ pub fn main() -> ExitCode {
         args::Command::Explain(args) => explain::explain(&args),
         args::Command::Dump(args) => dump::dump(&args),
         args::Command::Status(args) => status::status(&args),
+        args::Command::Trace(args) => trace::trace(&args),
+        args::Command::Top(args) => top::top(&args),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))

@@ -32,7 +32,9 @@ mod pinned;
 mod programs;
 mod shape;
 mod stale;
+mod stats;
 pub mod sys;
+mod watch;
 mod wire;
 
 pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
@@ -47,3 +49,4 @@ pub use pinned::PinnedMaps;
 pub use programs::Programs;
 pub use shape::MapShape;
 pub use stale::{Closed, close_stale_sockets};
+pub use watch::{LEASE, Watcher};
