@@ -7,6 +7,7 @@ mod client;
 mod globals;
 mod log;
 mod maps;
+mod packet_stages;
 mod packet_tables;
 mod skb;
 mod sock_ctx;
@@ -14,18 +15,16 @@ mod tables;
 mod words;
 
 use aya_ebpf::{
-    bindings::TC_ACT_OK,
     macros::{cgroup_sock, cgroup_sock_addr, classifier},
     programs::{SockAddrContext, SockContext, TcContext},
 };
 use client::SocketClient;
-use maps::SCRATCH;
 use proxy_common::{
     abi::TCP,
     datapath::{self, Decision, Dial},
-    packet::{self, Hook},
+    packet::Hook,
 };
-use skb::Skb;
+
 use sock_ctx::{ReleasedSocket, SocketCall};
 use tables::KernelTables;
 
@@ -110,26 +109,13 @@ fn sock_release(ctx: SockContext) -> i32 {
 /// A packet that has arrived on a device.
 #[classifier]
 fn ingress(ctx: TcContext) -> i32 {
-    packet(&ctx, Hook::Ingress)
+    packet_stages::run(ctx.skb.skb, Hook::Ingress)
 }
 
 /// A packet that is about to leave by a device.
 #[classifier]
 fn egress(ctx: TcContext) -> i32 {
-    packet(&ctx, Hook::Egress)
-}
-
-#[inline(always)]
-fn packet(context: &TcContext, hook: Hook) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_OK };
-    // SAFETY: `scratch` points to this CPU's value, and no other program runs on this CPU meanwhile. Zeros and
-    // whatever a former run left are a valid Work.
-    let work = unsafe { &mut (*scratch).work };
-    // SAFETY: as above; this only makes the address of a field.
-    let questions = unsafe { &raw mut (*scratch).questions };
-    let mut skb = Skb::new(context, hook, questions);
-    let action = packet::translate(&mut skb, &KernelTables, work);
-    skb.finish(&KernelTables, action)
+    packet_stages::run(ctx.skb.skb, Hook::Egress)
 }
 
 #[inline(always)]

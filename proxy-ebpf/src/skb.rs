@@ -14,7 +14,6 @@ use aya_ebpf::{
         bpf_sk_lookup_udp, bpf_sk_release, bpf_skb_adjust_room, bpf_skb_change_head, bpf_skb_change_tail,
         bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_skb_vlan_pop, bpf_skc_lookup_tcp,
     },
-    programs::TcContext,
 };
 use core::{mem::MaybeUninit, ptr};
 use proxy_common::{
@@ -66,6 +65,7 @@ pub struct Questions {
 pub struct Scratch {
     pub work: Work,
     pub questions: Questions,
+    pub hook: Hook,
 }
 
 /// A packet in a tc program.
@@ -78,8 +78,8 @@ pub struct Skb {
 impl Skb {
     /// The packet of a program, and this CPU's room for questions.
     #[inline(always)]
-    pub fn new(context: &TcContext, hook: Hook, questions: *mut Questions) -> Self {
-        Self { skb: context.skb.skb, hook, questions }
+    pub fn new(skb: *mut __sk_buff, hook: Hook, questions: *mut Questions) -> Self {
+        Self { skb, hook, questions }
     }
 
     /// This CPU's room for questions.
@@ -354,9 +354,9 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn make_room(&mut self, bytes: u32) -> Option<()> {
+    fn make_room(&mut self, bytes: i32) -> Option<()> {
         // SAFETY: as above.
-        let done = unsafe { bpf_skb_adjust_room(self.skb, bytes as i32, BPF_ADJ_ROOM_MAC, 0) };
+        let done = unsafe { bpf_skb_adjust_room(self.skb, bytes, BPF_ADJ_ROOM_MAC, 0) };
         (done == 0).then_some(())
     }
 }

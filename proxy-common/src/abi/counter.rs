@@ -77,13 +77,16 @@ pub enum Counter {
     ErrorTranslated = 33,
     /// A fragment came whose first one was not seen; it was left alone.
     FragmentUnknown = 34,
+    /// A backend's answer to an address that stood for a client was dropped: its flow's entry was lost, and the node
+    /// itself would have reset the connection.
+    FlowLost = 35,
     /// A decision was not traced because the ring buffer was full.
-    TraceLost = 35,
+    TraceLost = 36,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::ConnectForwarded,
         Self::ConnectNoEndpoint,
         Self::ConnectUnknownPort,
@@ -119,6 +122,7 @@ impl Counter {
         Self::PacketUnsupported,
         Self::ErrorTranslated,
         Self::FragmentUnknown,
+        Self::FlowLost,
         Self::TraceLost,
     ];
 
@@ -164,6 +168,7 @@ impl Counter {
             Self::PacketUnsupported => "packet_unsupported",
             Self::ErrorTranslated => "error_translated",
             Self::FragmentUnknown => "fragment_unknown",
+            Self::FlowLost => "flow_lost",
             Self::TraceLost => "trace_lost",
         }
     }

@@ -4,10 +4,12 @@
 //!
 //! Written for the verifier: one path of about a thousand instructions, whatever the packet. No bit decides
 //! here, not even as a mask: compilers make branches of masks, and newer verifiers walk a sign that was spread
-//! over a word as two states (`maybe_fork_scalars`, which stable branches have too). And no table lies in
-//! memory: its symbol's name would differ from checkout to checkout, and so the object's bytes.
+//! over a word as two states (`maybe_fork_scalars`, which stable branches have too). Tables are constants in the
+//! code, so that no look-up needs a bound and the object no more read-only data than its globals.
 //!
 //! In a `u32` that is a polynomial, bit n is the coefficient of x^n.
+
+use super::Packet;
 
 /// P without its x^32 (RFC 9260, appendix A).
 const POLYNOMIAL: u32 = 0x1EDC_6F41;
@@ -127,4 +129,21 @@ const fn carryless(a: u32, b: u32) -> u64 {
     let p2 = (a0 * b2) ^ (a1 * b1) ^ (a2 * b0) ^ (a3 * b3);
     let p3 = (a0 * b3) ^ (a1 * b2) ^ (a2 * b1) ^ (a3 * b0);
     (p0 & m0) | (p1 & m1) | (p2 & m2) | (p3 & m3)
+}
+
+/// The checksum of an SCTP packet that has zero in its field, from its 32-bit words from `from` to `to`: as it would
+/// stand in the packet. `None` if they are more than `MOST`.
+#[inline(always)]
+pub fn sum<P: Packet, const MOST: usize>(packet: &P, from: u32, to: u32) -> Option<u32> {
+    let (mut at, mut rest) = (from, u32::MAX);
+    for _ in 0..MOST {
+        if at >= to {
+            break;
+        }
+        let word = u32::from_le(packet.load(at)?).reverse_bits();
+        // Times x^32.
+        rest = multiply(rest ^ word, POLYNOMIAL);
+        at = at.wrapping_add(4);
+    }
+    (at == to).then_some((!rest).reverse_bits().to_le())
 }

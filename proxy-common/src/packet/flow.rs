@@ -1,6 +1,6 @@
 //! Packets of a flow that is known.
 
-use super::{Action, Hook, NextHop, Packet, PacketTables, Work, answer, rewrite, translate};
+use super::{Hook, Next, NextHop, Packet, PacketTables, Work, answer::Answer, arrive, rewrite};
 use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
 
 /// Nanoseconds in a second.
@@ -60,24 +60,19 @@ pub fn forget<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry, key
     tables.forget_flow(tuple);
 }
 
-/// Translates a packet by its flow's entry and sends it on. A later fragment has no transport header.
+/// A packet of a flow whose entry was found.
 #[inline(always)]
-pub fn follow<P: Packet, T: PacketTables>(
-    packet: &mut P,
-    tables: &T,
-    work: &mut Work,
-    has_transport: bool,
-) -> Action {
+pub fn follow<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
     if packet.hook() as u8 != hook(work.entry.flags) as u8 {
-        return Action::Pass;
+        return Next::Pass;
     }
-    if has_transport {
+    if work.has_transport {
         note(tables, work);
-        translate::remember_fragments(tables, work);
+        arrive::remember_fragments(tables, work);
     }
     let reply = work.entry.flags.contains(FlowFlags::REPLY);
     tables.account(work.entry.service, 0, packet.length().wrapping_sub(work.headers.ip), reply);
-    send_on(packet, tables, work, has_transport)
+    Next::Send
 }
 
 /// Where packets of an entry with these flags are translated.
@@ -120,62 +115,56 @@ fn note<T: PacketTables>(tables: &T, work: &mut Work) {
     }
 }
 
-/// Rewrites a packet by its flow's entry and says where it goes.
+/// Translates a packet by its flow's entry.
 #[inline(always)]
-pub fn send_on<P: Packet, T: PacketTables>(
-    packet: &mut P,
-    tables: &T,
-    work: &mut Work,
-    has_transport: bool,
-) -> Action {
+pub fn send<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Next {
     work.to = work.entry.translated(work.tuple.protocol);
-    let (action, hops) = match way_on(packet, tables, work) {
-        Ok(way) => way,
-        Err(action) => return action,
-    };
-    if rewrite::rewrite(packet, work, has_transport, hops).is_none() {
-        tables.count(Counter::PacketUnsupported);
-        return Action::Drop;
+    let (next, hops) = way_on(packet, tables, work);
+    if matches!(next, Next::Drop | Next::Answer) {
+        return next;
     }
-    action
+    if rewrite::rewrite(packet, work, hops).is_none() {
+        tables.count(Counter::PacketUnsupported);
+        return Next::Drop;
+    }
+    next
 }
 
-/// What becomes of a packet once its addresses are those of `work.to`, and its time to live then; or what becomes
-/// of it instead.
+/// What becomes of a packet once its addresses are those of `work.to`, and its time to live then.
 #[inline(always)]
-pub fn way_on<P: Packet, T: PacketTables>(
-    packet: &mut P,
-    tables: &T,
-    work: &Work,
-) -> Result<(Action, u8), Action> {
+pub fn way_on<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> (Next, u8) {
     let hops = work.headers.hops;
     let flags = work.entry.flags;
     if !flags.contains(FlowFlags::MASQUERADE) {
-        return Ok((Action::Pass, hops));
+        return (Next::Pass, hops);
     }
     if flags.contains(FlowFlags::REPLY.union(FlowFlags::NODE)) {
-        return Ok((Action::Inject { device: work.entry.device }, hops));
+        work.device = work.entry.device;
+        return (Next::Inject, hops);
     }
-    let action = match packet.next_hop(work.to.source, work.to.destination) {
-        NextHop::Device { device, gateway } => Action::Forward { device, gateway },
+    match packet.next_hop(work.to.source, work.to.destination) {
+        NextHop::Device { device, gateway } => {
+            work.device = device;
+            work.gateway = gateway;
+        }
         NextHop::TooBig { device } => {
             tables.count(Counter::PacketTooBig);
-            let mtu = tables.device(device).map_or(
+            work.answer = Answer::TooBig(tables.device(device).map_or(
                 0,
                 #[inline(always)]
                 |device| device.mtu,
-            );
-            return Err(answer::too_big(packet, &work.headers, mtu));
+            ));
+            return (Next::Answer, hops);
         }
-        NextHop::Local => return Ok((Action::Pass, hops)),
+        NextHop::Local => return (Next::Pass, hops),
         NextHop::None => {
             tables.count(Counter::PacketNoRoute);
-            return Err(Action::Drop);
+            return (Next::Drop, hops);
         }
-    };
+    }
     if hops <= 1 {
         tables.count(Counter::PacketTtlExceeded);
-        return Err(Action::Drop);
+        return (Next::Drop, hops);
     }
-    Ok((action, hops.wrapping_sub(1)))
+    (Next::Forward, hops.wrapping_sub(1))
 }

@@ -1,14 +1,14 @@
 //! The first packet of a flow.
 
 use super::{
-    Action, Hook, InsertError, NextHop, Packet, PacketTables, Work, answer, flow, hash, ports, trace,
-    translate,
+    Hook, InsertError, Next, NextHop, Packet, PacketTables, Work, answer::Answer, arrive, flow, hash, ports,
+    trace,
 };
 use crate::abi::{
-    Address, AffinityClient, BackendFlags, Counter, DeviceFlags, FlowEntry, FlowFlags, Network, PacketFlags,
-    Ports, Seen, SocketPeer, TraceOutcome, Tuple,
+    Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
+    PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple,
 };
-use crate::datapath::{Client, Origin, Reason, Tables, Verdict, pick_backend, route};
+use crate::datapath::{Client, Origin, Reason, Tables, Verdict, is_cluster_ip, pick_backend, route};
 
 /// A client known by a flow's first packet. The flow's hash picks its endpoint: a flow whose entry was lost
 /// finds the same one again while the set is unchanged.
@@ -59,16 +59,14 @@ fn origin<P: Packet, T: PacketTables>(
     }
 }
 
-/// Decides about a packet without a flow. `again` if it had one that has ended.
+/// Decides about a packet whose flow is not known, or has ended.
 #[inline(always)]
-pub fn begin<P: Packet, T: PacketTables>(
-    packet: &mut P,
-    tables: &T,
-    device: DeviceFlags,
-    work: &mut Work,
-    again: bool,
-) -> Action {
-    let origin = origin(packet, tables, device, &work.tuple.source);
+pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    if work.again {
+        flow::forget(tables, &work.tuple, &work.entry, &mut work.key);
+    }
+    let Some(device) = tables.device(packet.device()) else { return Next::Pass };
+    let origin = origin(packet, tables, device.flags, &work.tuple.source);
     let peer = SocketPeer::new(work.tuple.destination, work.tuple.destination_port);
     let client = FlowClient { origin, tuple: &work.tuple };
     let picked = match route(tables, &client, &peer, work.headers.protocol) {
@@ -80,12 +78,12 @@ pub fn begin<P: Packet, T: PacketTables>(
     };
     let (service, reference, backend) = match picked {
         Ok(picked) => picked,
-        Err(Verdict::Pass(_)) => return Action::Pass,
-        Err(verdict) => return refuse(packet, tables, work, true, verdict),
+        Err(Verdict::Pass(_)) => return pass(packet, tables, &device, work),
+        Err(verdict) => return refuse(packet, tables, work, verdict),
     };
     // A reset of a flow that nobody knows has nothing to reset.
     if work.transport.seen.contains(Seen::RESET) {
-        return Action::Drop;
+        return Next::Drop;
     }
     work.entry = FlowEntry {
         source: work.tuple.source,
@@ -107,25 +105,51 @@ pub fn begin<P: Packet, T: PacketTables>(
     let local = backend.flags.contains(BackendFlags::LOCAL);
     if let Err(counter) = open(packet, tables, work, origin, local) {
         tables.count(counter);
-        return Action::Drop;
+        trace::refused(packet, tables, work, service, TraceOutcome::Dropped, counter);
+        return Next::Drop;
     }
-    let counter = if again { Counter::FlowReplaced } else { Counter::FlowNew };
+    let counter = if work.again { Counter::FlowReplaced } else { Counter::FlowNew };
     tables.count(counter);
     tables.account(service, 1, packet.length().wrapping_sub(work.headers.ip), false);
-    translate::remember_fragments(tables, work);
+    arrive::remember_fragments(tables, work);
     trace::forwarded(packet, tables, work, counter);
+    // Another CPU may have begun it, from a packet met elsewhere.
     if flow::hook(work.entry.flags) as u8 != packet.hook() as u8 {
-        return Action::Pass;
+        return Next::Pass;
     }
-    flow::send_on(packet, tables, work, true)
+    Next::Send
 }
 
-/// How the client's address fares on the way to a backend.
-enum Way {
-    /// The backend sees it: its answers come back through a device of ours.
-    Keep,
-    /// The backend sees this address of the node.
-    Masquerade(Address),
+/// What becomes of a packet of no flow that names no Service.
+///
+/// One from a backend to an address that stood for a client, where the flow's entry was lost, must not come to the
+/// node's own stack: that would reset the connection. The client's next packet finds the same port again.
+#[inline(always)]
+fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry, work: &mut Work) -> Next {
+    let settings = tables.settings();
+    let tuple = &work.tuple;
+    let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
+    if tuple.protocol == TCP as u32
+        && !work.transport.begins
+        && port < settings.ports
+        && packet.hook() as u8 == Hook::Ingress as u8
+        && tuple.destination == own_address(device, &tuple.destination)
+        && !packet.has_socket(tuple)
+    {
+        tables.count(Counter::FlowLost);
+        let (outcome, none) = (TraceOutcome::Dropped, TraceEvent::NO_SERVICE);
+        trace::refused(packet, tables, work, none, outcome, Counter::FlowLost);
+        return Next::Drop;
+    }
+    Next::Pass
+}
+
+/// The way to a backend.
+struct Way {
+    /// The device that leads there; zero for the node's own stack.
+    device: u32,
+    /// The backend may see the client's address: its answers come back through a device of ours.
+    keeps_client: bool,
 }
 
 /// The way to the backend of `work.entry`.
@@ -137,37 +161,33 @@ enum Way {
 fn way<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work, local: bool) -> Result<Way, Counter> {
     let (source, backend) = (work.entry.source, work.entry.destination);
     let arrives = packet.hook() as u8 == Hook::Ingress as u8;
-    let out = match packet.next_hop(source, backend) {
+    let device = match packet.next_hop(source, backend) {
         NextHop::Device { device, .. } | NextHop::TooBig { device } => device,
         // In the node's own namespace. What the node sends itself never leaves it.
-        NextHop::Local if arrives => return Ok(Way::Keep),
+        NextHop::Local if arrives => return Ok(Way { device: 0, keeps_client: true }),
         NextHop::Local => return Err(Counter::PacketUnreturnable),
         NextHop::None => return Err(Counter::PacketNoRoute),
     };
-    if local && arrives && !tables.settings().flags.contains(PacketFlags::MASQUERADE_ALWAYS) {
-        let back = match packet.next_hop(backend, source) {
-            NextHop::Device { device, .. } | NextHop::TooBig { device } => {
-                device != out && tables.device(device).is_some()
-            }
-            NextHop::Local => false,
-            NextHop::None => return Err(Counter::PacketNoRoute),
-        };
-        if back {
-            return Ok(Way::Keep);
-        }
+    if !local || !arrives || tables.settings().flags.contains(PacketFlags::MASQUERADE_ALWAYS) {
+        return Ok(Way { device, keeps_client: false });
     }
-    own_address(tables, out, &source).map(Way::Masquerade)
+    match packet.next_hop(backend, source) {
+        NextHop::Device { device: back, .. } | NextHop::TooBig { device: back } => {
+            Ok(Way { device, keeps_client: back != device && tables.device(back).is_some() })
+        }
+        NextHop::Local => Ok(Way { device, keeps_client: false }),
+        NextHop::None => Err(Counter::PacketNoRoute),
+    }
 }
 
-/// The node's address that is to stand for `source` on the way out of a device. The answers come to that device.
+/// The address of the node that stands for a client of the family of `client` on the way out of a device;
+/// unspecified for none.
 #[inline(always)]
-fn own_address<T: PacketTables>(tables: &T, device: u32, source: &Address) -> Result<Address, Counter> {
-    let Some(device) = tables.device(device) else { return Err(Counter::PacketUnreturnable) };
-    let own = match source.v4_word() {
+fn own_address(device: &DeviceEntry, client: &Address) -> Address {
+    match client.v4_word() {
         Some(_) => Address::from_v4_word(device.address4),
         None => device.address6,
-    };
-    if own == own.unspecified() { Err(Counter::PacketUnreturnable) } else { Ok(own) }
+    }
 }
 
 /// Writes both entries of a new flow, that of the answers first. `work.entry` is the client's, and keeps the
@@ -181,13 +201,6 @@ fn open<P: Packet, T: PacketTables>(
     local: bool,
 ) -> Result<(), Counter> {
     let way = way(packet, tables, work, local)?;
-    if matches!(way, Way::Masquerade(_)) {
-        work.entry.flags |= FlowFlags::MASQUERADE;
-        if origin as u8 == Origin::Node as u8 {
-            work.entry.flags |= FlowFlags::NODE;
-            work.entry.device = packet.device();
-        }
-    }
     work.reply = FlowEntry {
         source: work.tuple.destination,
         destination: work.tuple.source,
@@ -196,19 +209,14 @@ fn open<P: Packet, T: PacketTables>(
         flags: work.entry.flags.union(FlowFlags::REPLY),
         ..work.entry
     };
-    match way {
-        Way::Keep => keep(tables, work)?,
-        Way::Masquerade(own) => {
-            work.entry.source = own;
-            work.to = work.entry.translated(work.tuple.protocol);
-            work.entry.source_port = ports::claim(packet, tables, work).map_err(
-                #[inline(always)]
-                |error| match error {
-                    InsertError::Exists => Counter::PortsExhausted,
-                    InsertError::Full => Counter::FlowsFull,
-                },
-            )?;
+    if !(way.keeps_client && keep(tables, work)?) {
+        // The answers come to the device that leads to the backend.
+        let Some(device) = tables.device(way.device) else { return Err(Counter::PacketUnreturnable) };
+        let own = own_address(&device, &work.tuple.source);
+        if own == own.unspecified() {
+            return Err(Counter::PacketUnreturnable);
         }
+        masquerade(packet, tables, work, origin, own)?;
     }
     match tables.insert_flow(&work.tuple, &work.entry) {
         Ok(()) => Ok(()),
@@ -218,51 +226,60 @@ fn open<P: Packet, T: PacketTables>(
     }
 }
 
-/// Writes the entry of the answers of a flow that keeps its client's address.
-///
-/// It is taken where the client reaches the same backend from the same port through another frontend as well. Only
-/// one of them can have its answers back.
+/// Writes the entry of the answers of a flow that keeps its client's address; false if that is taken: the client
+/// reaches the same backend from the same port through another frontend, and answers do not tell which.
 #[inline(always)]
-fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<(), Counter> {
+fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<bool, Counter> {
     work.key = work.entry.other(work.tuple.protocol);
-    for _ in 0..2 {
-        match tables.insert_flow(&work.key, &work.reply) {
-            Ok(()) => return Ok(()),
-            Err(InsertError::Full) => return Err(Counter::FlowsFull),
-            Err(InsertError::Exists) => {}
-        }
-        if !tables.flow(&work.key, &mut work.there) {
-            continue;
-        }
-        if ports::leads_to(&work.there, &work.reply) {
-            return Ok(());
-        }
-        if !ports::is_over(&work.there, work.reply.last_seen, work.tuple.protocol) {
-            return Err(Counter::PacketUnreturnable);
-        }
-        work.to = work.there.other(work.tuple.protocol);
-        tables.forget_flow(&work.to);
-        tables.forget_flow(&work.key);
+    match ports::write_reply(tables, work) {
+        Ok(()) => Ok(true),
+        Err(InsertError::Exists) => Ok(false),
+        Err(InsertError::Full) => Err(Counter::FlowsFull),
     }
-    Err(Counter::FlowsFull)
 }
 
-/// Refuses what a ClusterIP does not serve and what is no TCP, UDP or SCTP.
+/// Has an address of the node stand for the client's, and writes the entry of the answers.
 #[inline(always)]
-pub fn refuse_unknown<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Action {
-    work.tuple = translate::tuple(&work.headers, Ports { source: 0, destination: 0 });
-    refuse(packet, tables, work, false, Verdict::Reject(Reason::UnknownPort))
+fn masquerade<P: Packet, T: PacketTables>(
+    packet: &P,
+    tables: &T,
+    work: &mut Work,
+    origin: Origin,
+    own: Address,
+) -> Result<(), Counter> {
+    work.entry.flags |= FlowFlags::MASQUERADE;
+    if origin as u8 == Origin::Node as u8 {
+        work.entry.flags |= FlowFlags::NODE;
+        work.entry.device = packet.device();
+        work.reply.device = packet.device();
+    }
+    work.reply.flags = work.entry.flags.union(FlowFlags::REPLY);
+    work.entry.source = own;
+    work.to = work.entry.translated(work.tuple.protocol);
+    work.entry.source_port = ports::claim(packet, tables, work).map_err(
+        #[inline(always)]
+        |error| match error {
+            InsertError::Exists => Counter::PortsExhausted,
+            InsertError::Full => Counter::FlowsFull,
+        },
+    )?;
+    Ok(())
+}
+
+/// What becomes of a packet that is no TCP, UDP or SCTP, and no ICMP error of a flow. Nothing but its service ports
+/// is to be reached at a ClusterIP: a ping that left by the default route would come back, and leave again.
+#[inline(always)]
+pub fn without_ports<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    if !is_cluster_ip(tables, &work.headers.destination) {
+        return Next::Pass;
+    }
+    work.tuple = arrive::tuple(&work.headers, Ports { source: 0, destination: 0 });
+    refuse(packet, tables, work, Verdict::Reject(Reason::UnknownPort))
 }
 
 /// Counts and shows a verdict that is no endpoint, and answers where an answer is due.
 #[inline(always)]
-fn refuse<P: Packet, T: PacketTables>(
-    packet: &mut P,
-    tables: &T,
-    work: &mut Work,
-    has_transport: bool,
-    verdict: Verdict,
-) -> Action {
+fn refuse<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work, verdict: Verdict) -> Next {
     let (reason, reject) = match verdict {
         Verdict::Reject(reason) => (reason, true),
         Verdict::Drop(reason) | Verdict::Pass(reason) => (reason, false),
@@ -279,10 +296,11 @@ fn refuse<P: Packet, T: PacketTables>(
     };
     tables.count(counter);
     let outcome = if reject { TraceOutcome::Rejected } else { TraceOutcome::Dropped };
-    trace::refused(packet, tables, work, outcome, counter);
+    trace::refused(packet, tables, work, TraceEvent::NO_SERVICE, outcome, counter);
     if reject {
-        answer::refuse(packet, &work.headers, has_transport.then_some(&work.transport))
+        work.answer = Answer::Refusal;
+        Next::Answer
     } else {
-        Action::Drop
+        Next::Drop
     }
 }

@@ -27,8 +27,8 @@ struct Ipv6Tail {
 /// Makes a packet of tuple `work.tuple` one of tuple `work.to`. Without a transport header (a later fragment) ports
 /// and their checksum are elsewhere. `None` where that cannot be done.
 #[inline(always)]
-pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, has_transport: bool, hops: u8) -> Option<()> {
-    if has_transport {
+pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, hops: u8) -> Option<()> {
+    if work.has_transport {
         transport(packet, &work.headers, &work.tuple, &work.to)?;
     }
     addresses(packet, &work.headers, &work.to, hops)

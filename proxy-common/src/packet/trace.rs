@@ -9,12 +9,14 @@ pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work
     show(packet, tables, &work.tuple, &work.entry, TraceOutcome::Forwarded, counter);
 }
 
-/// What is shown of a packet that went nowhere.
+/// What is shown of a packet that went nowhere; of one that named no service port so far,
+/// [`TraceEvent::NO_SERVICE`].
 #[inline(always)]
 pub fn refused<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
     work: &mut Work,
+    service: u32,
     outcome: TraceOutcome,
     counter: Counter,
 ) {
@@ -23,7 +25,7 @@ pub fn refused<P: Packet, T: PacketTables>(
         destination: work.tuple.destination,
         source_port: work.tuple.source_port,
         destination_port: work.tuple.destination_port,
-        service: TraceEvent::NO_SERVICE,
+        service,
         ..FlowEntry::default()
     };
     show(packet, tables, &work.tuple, &work.entry, outcome, counter);

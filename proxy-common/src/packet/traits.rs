@@ -5,11 +5,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Where a packet is met.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
 pub enum Hook {
     /// It has arrived on a device.
-    Ingress,
+    Ingress = 0,
     /// It is about to leave by a device.
-    Egress,
+    Egress = 1,
 }
 
 /// Where a packet would go next, by the node's routes.
@@ -102,6 +103,6 @@ pub trait Packet {
     fn has_socket(&self, tuple: &Tuple) -> bool;
     /// Cuts off or adds bytes (zeros) at the end.
     fn resize(&mut self, len: u32) -> Option<()>;
-    /// Puts `bytes` zeros between the link header and the IP header.
-    fn make_room(&mut self, bytes: u32) -> Option<()>;
+    /// Puts `bytes` zeros between the link header and the IP header; or takes as many away there, if negative.
+    fn make_room(&mut self, bytes: i32) -> Option<()>;
 }

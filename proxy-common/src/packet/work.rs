@@ -1,7 +1,8 @@
 //! Where a packet is worked on.
 
+use super::answer::Answer;
 use super::headers::{Headers, Transport};
-use crate::abi::{FlowEntry, Tuple};
+use crate::abi::{Address, FlowEntry, Tuple};
 
 /// What is known of a packet so far, and room for what is made of it. A program's stack has 512 bytes: this lies
 /// in a per-CPU map instead. Zeros are a valid value.
@@ -26,4 +27,15 @@ pub struct Work {
     pub(super) reply: FlowEntry,
     /// An entry that is in the way.
     pub(super) there: FlowEntry,
+    /// Key of the other entry of that flow.
+    pub(super) other: Tuple,
+    /// The device that it goes to, and the neighbour there.
+    pub(super) device: u32,
+    pub(super) gateway: Address,
+    /// What it is answered with, if that becomes of it.
+    pub(super) answer: Answer,
+    /// It has a transport header; a later fragment has none.
+    pub(super) has_transport: bool,
+    /// It had a flow, which has ended.
+    pub(super) again: bool,
 }

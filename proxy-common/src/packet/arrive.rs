@@ -1,0 +1,68 @@
+//! The first stage: what a packet is, and whether its flow is known.
+
+use super::headers::{self, Headers, Part};
+use super::{Next, Packet, PacketTables, Work, flow, new_flow};
+use crate::abi::{FragmentKey, Ports, Tuple};
+
+/// Reads a packet and looks up its flow.
+#[inline(always)]
+pub fn arrive<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    let Some(device) = tables.device(packet.device()) else { return Next::Pass };
+    if headers::read(packet, device.flags, &mut work.headers).is_none() {
+        return Next::Pass;
+    }
+    if !headers::has_ports(work.headers.protocol) {
+        return if headers::is_icmp(&work.headers) {
+            Next::Error
+        } else {
+            new_flow::without_ports(packet, tables, work)
+        };
+    }
+    work.has_transport = work.headers.part as u8 != Part::Later as u8;
+    let ports = if work.has_transport {
+        let Some(transport) = headers::transport(packet, &work.headers) else { return Next::Pass };
+        work.transport = transport;
+        transport.ports
+    } else {
+        // It follows the first fragment of its datagram.
+        let Some(ports) = tables.fragment(&datagram(&work.headers)) else { return Next::Pass };
+        ports
+    };
+    work.tuple = tuple(&work.headers, ports);
+    work.again = tables.flow(&work.tuple, &mut work.entry);
+    if work.again && (!work.has_transport || flow::serves(tables, work)) {
+        return flow::follow(packet, tables, work);
+    }
+    if work.has_transport { Next::Begin } else { Next::Pass }
+}
+
+/// The tuple of a packet.
+#[inline(always)]
+pub fn tuple(headers: &Headers, ports: Ports) -> Tuple {
+    Tuple {
+        source: headers.source,
+        destination: headers.destination,
+        source_port: ports.source,
+        destination_port: ports.destination,
+        protocol: u32::from(headers.protocol),
+    }
+}
+
+/// Key of a packet's datagram in FRAGMENTS.
+#[inline(always)]
+fn datagram(headers: &Headers) -> FragmentKey {
+    FragmentKey {
+        source: headers.source,
+        destination: headers.destination,
+        id: headers.id,
+        protocol: u32::from(headers.protocol),
+    }
+}
+
+/// Lets the later fragments of a packet's datagram follow it.
+#[inline(always)]
+pub fn remember_fragments<T: PacketTables>(tables: &T, work: &Work) {
+    if work.headers.part as u8 == Part::First as u8 {
+        tables.remember_fragment(&datagram(&work.headers), work.transport.ports);
+    }
+}
