@@ -22,7 +22,7 @@ use client::SocketClient;
 use proxy_common::{
     abi::{PacketFlags, TCP},
     datapath::{self, Decision, Dial},
-    packet::{Hook, PacketTables},
+    packet::{Hook, PacketTables, Stages},
 };
 
 use sock_ctx::{BoundSocket, ReleasedSocket, SocketCall};

@@ -11,14 +11,13 @@ use crate::{
     tables::KernelTables,
 };
 use aya_ebpf::{
-    EbpfContext as _,
     bindings::{TC_ACT_OK, TC_ACT_SHOT},
     programs::TcContext,
 };
 use proxy_common::{
     abi::Counter,
     datapath::Tables,
-    packet::{self, Hook, Next, Plain},
+    packet::{self, Hook, Next, Plain, Stages},
 };
 
 /// A packet that was met at `hook`: runs its first stage, and what follows.
