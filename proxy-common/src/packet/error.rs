@@ -16,13 +16,12 @@ use crate::abi::{Counter, Ports, TCP, Tuple, UDP};
 /// as nf_nat_icmp_reply_translation does: a client knows no route to what is behind a frontend.
 #[inline(always)]
 pub fn translate<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Next {
-    if read(packet, work).is_none() {
+    let about_flow = read(packet, work).is_some() && {
+        work.key = work.tuple.reversed();
+        tables.flow(&work.key, &mut work.entry)
+    };
+    if !about_flow {
         return new_flow::without_ports(packet, tables, work);
-    }
-    work.key = work.tuple.reversed();
-    if !tables.flow(&work.key, &mut work.entry) {
-        // About a packet that is no Service's.
-        return Next::Pass;
     }
     if packet.hook() as u8 != flow::hook(work.entry.flags) as u8 {
         return Next::Pass;
