@@ -1,0 +1,15 @@
+//! The packet path, as the programs run it: packets in, packets out, over maps and a network in memory. What comes
+//! out is read by etherparse, which verifies every checksum.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
+
+#[path = "../datapath/fake.rs"]
+#[expect(dead_code, reason = "shared with the datapath's tests")]
+mod fake;
+mod flows;
+mod frame;
+mod lab;
+mod net;
+mod refusals;
+mod text;
+mod wire;
+mod world;
