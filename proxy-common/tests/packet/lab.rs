@@ -123,10 +123,15 @@ impl Lab {
         frame
     }
 
+    /// What the program does with a frame.
+    pub fn act(&self, frame: &mut Frame<'_>) -> Action {
+        translate(frame, &self.world, &mut self.work.borrow_mut())
+    }
+
     /// Translates a frame and says what became of it; see [`Self::sees`].
     pub fn translate(&self, frame: &mut Frame<'_>) -> String {
         let mut before = frame.bytes.clone();
-        let action = translate(frame, &self.world, &mut self.work.borrow_mut());
+        let action = self.act(frame);
         if action == Action::Pass && frame.bytes == before {
             return "pass".to_owned();
         }

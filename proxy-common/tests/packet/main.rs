@@ -2,6 +2,7 @@
 //! out is read by etherparse, which verifies every checksum.
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
+mod errors;
 #[path = "../datapath/fake.rs"]
 #[expect(dead_code, reason = "shared with the datapath's tests")]
 mod fake;
@@ -11,5 +12,6 @@ mod lab;
 mod net;
 mod refusals;
 mod text;
+mod ways;
 mod wire;
 mod world;

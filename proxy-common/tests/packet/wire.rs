@@ -272,8 +272,8 @@ fn read_transport(packet: &mut Datagram, protocol: u8, bytes: &[u8], whole: bool
             assert!(fragmented || sum.ones_complement() == 0, "TCP checksum of {packet}");
         }
         "udp" => {
-            let (header, data) = UdpHeader::from_slice(bytes).unwrap();
-            packet.data = data.len();
+            let (header, _) = UdpHeader::from_slice(bytes).unwrap();
+            packet.data = usize::from(header.length) - 8;
             if header.checksum == 0 {
                 packet.extras.push("nosum".to_owned());
             } else if !fragmented {
