@@ -94,6 +94,8 @@ pub struct Transport {
     pub begins: bool,
     /// What its sender does by it.
     pub seen: Seen,
+    /// It has a checksum; UDP may go without.
+    pub has_checksum: bool,
 }
 
 /// Where the IP header of a packet begins, and its EtherType.
@@ -232,13 +234,19 @@ pub const fn is_icmp(headers: &Headers) -> bool {
 #[inline(always)]
 pub fn transport<P: Packet>(packet: &P, headers: &Headers) -> Option<Transport> {
     if headers.protocol == UDP {
-        let ports: Ports = packet.load(headers.transport)?;
-        return Some(Transport { ports, begins: false, seen: Seen::ANY });
+        let [ports, length_and_checksum] = packet.load::<[u32; 2]>(headers.transport)?;
+        let has_checksum = u32::from_be(length_and_checksum) & 0xffff != 0;
+        return Some(Transport {
+            ports: zerocopy::transmute!(ports),
+            begins: false,
+            seen: Seen::ANY,
+            has_checksum,
+        });
     }
     let [ports, _, _, fourth] = packet.load::<[u32; 4]>(headers.transport)?;
     let fourth = u32::from_be(fourth);
     let (begins, seen) = if headers.protocol == TCP { tcp(fourth) } else { sctp(fourth) };
-    Some(Transport { ports: zerocopy::transmute!(ports), begins, seen })
+    Some(Transport { ports: zerocopy::transmute!(ports), begins, seen, has_checksum: true })
 }
 
 /// Bytes 12 to 15 of a TCP header (RFC 9293).
