@@ -76,7 +76,7 @@ impl<'a> Frame<'a> {
             bytes.extend(MACS);
         }
         if let Link::Tagged(tags) = link {
-            bytes.extend([0x88, 0xa8, 0, 5, 0x81, 0, 0, 6].iter().skip(8 - 4 * tags));
+            bytes.extend([0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7].iter().skip(12 - 4 * tags));
         }
         if link != Link::Headerless {
             bytes.extend(if v6 { [0x86, 0xdd] } else { [8, 0] });

@@ -8,6 +8,7 @@ mod errors;
 mod fake;
 mod flows;
 mod frame;
+mod headers;
 mod lab;
 mod net;
 mod refusals;
