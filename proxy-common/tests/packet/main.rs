@@ -7,6 +7,7 @@ mod errors;
 #[expect(dead_code, reason = "shared with the datapath's tests")]
 mod fake;
 mod flows;
+mod fragments;
 mod frame;
 mod headers;
 mod lab;
