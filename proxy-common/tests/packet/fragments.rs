@@ -95,6 +95,19 @@ fn a_fragment_follows_the_first_one_of_its_own_datagram_only() {
 }
 
 #[test]
+fn a_fragment_that_follows_nobody_is_not_routed_on_from_a_cluster_ip() {
+    every(|lab| {
+        Lab::serve_at("10.244.2.5:8080")(lab);
+        let later = "192.0.2.9:4000 > 10.96.0.10:53 udp data=40 frag=24-48 id=7";
+        lab.check([("eth0 in", later, "drop")]);
+        lab.sees("eth0 in", "192.0.2.9:4000 > 10.96.0.10:53 udp data=40 id=7 frag=0-24");
+        lab.forget_all();
+        lab.check([("eth0 in", later, "drop")]);
+        lab.counted(&[(Counter::FlowNew, 1), (Counter::FragmentUnknown, 2)]);
+    });
+}
+
+#[test]
 fn a_first_fragment_without_its_ports_is_left_alone() {
     for v6 in [false, true] {
         let lab = &mut Lab::new(Variant { v6, kind: Kind::None, link: Link::Ethernet });

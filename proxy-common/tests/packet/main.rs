@@ -11,6 +11,7 @@ mod fragments;
 mod frame;
 mod headers;
 mod lab;
+mod lifetimes;
 mod net;
 mod refusals;
 mod text;
