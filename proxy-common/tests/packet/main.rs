@@ -13,6 +13,7 @@ mod headers;
 mod lab;
 mod lifetimes;
 mod net;
+mod ports;
 mod refusals;
 mod text;
 mod ways;
