@@ -14,10 +14,15 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and returns what it wrote to standard output, without the last line's end.
 pub fn output(command: &mut Command) -> Result<String> {
+    let text = String::from_utf8(bytes(command)?).with_context(|| format!("output of {command:?}"))?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// Runs a command and returns what it wrote to standard output.
+pub fn bytes(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         bail!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim_end());
     }
-    let text = String::from_utf8(output.stdout).with_context(|| format!("output of {command:?}"))?;
-    Ok(text.trim_end().to_owned())
+    Ok(output.stdout)
 }

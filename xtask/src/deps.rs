@@ -30,7 +30,7 @@ pub const TEST_PACKAGES: &[&str] =
     &["nginx-light", "curl", "dnsmasq-base", "bind9-dnsutils", "containernetworking-plugins"];
 
 /// What `cargo xtask kernels` boots with.
-pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86"];
+pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86", "xz-utils"];
 
 /// True for uid 0.
 pub fn is_root() -> bool {

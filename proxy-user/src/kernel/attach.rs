@@ -153,12 +153,12 @@ fn create(program: &mut Program, name: ProgramName, pin: &Path, cgroup: &Cgroup)
 }
 
 /// Where a link is pinned until it takes its place; bpffs reserves names with a dot.
-fn unfinished(pin: &Path, name: ProgramName) -> PathBuf {
+pub(super) fn unfinished(pin: &Path, name: &str) -> PathBuf {
     pin.with_file_name(format!("{name}_new"))
 }
 
-/// Detaches what an agent left that was killed between attaching and renaming.
-fn discard(fresh: &Path) -> Result<(), KernelError> {
+/// Removes a pin, if there is one: what an agent left that was killed between attaching and renaming.
+pub(super) fn discard(fresh: &Path) -> Result<(), KernelError> {
     match fs::remove_file(fresh) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(KernelError::path(fresh, "unlink", error)),
         _ => Ok(()),

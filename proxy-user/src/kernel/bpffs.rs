@@ -165,6 +165,18 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
     }
 }
 
+/// Name of the directory of this version of the ABI.
+#[must_use]
+pub fn current() -> String {
+    directory(ABI_VERSION)
+}
+
+/// The version of the ABI that a path below the pin path belongs to.
+#[must_use]
+pub fn version_of(below: &Path) -> Option<&str> {
+    below.components().next()?.as_os_str().to_str().filter(|name| is_version(name))
+}
+
 /// Name of the directory of a version of the ABI.
 fn directory(version: u32) -> String {
     format!("v{version}")

@@ -96,6 +96,16 @@ pub enum KernelError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A call on a device failed.
+    #[error("{call} on device {device}: {source}")]
+    Device {
+        /// Index of the device.
+        device: u32,
+        /// The call.
+        call: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The object has no map or program of this name, or one of another type: a broken build.
     #[error("the eBPF object does not have {object} as this library knows it: rebuild both together")]
     Object {
@@ -133,6 +143,16 @@ impl KernelError {
                 | Self::NotCgroup2 { .. }
                 | Self::NoBpffs { .. }
         )
+    }
+
+    /// True if the device that was meant does not exist, or not any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Device { source, .. } if source.raw_os_error() == Some(libc::ENODEV))
+    }
+
+    pub(super) const fn device(device: u32, call: &'static str, source: io::Error) -> Self {
+        Self::Device { device, call, source }
     }
 
     pub(super) fn path(path: impl Into<PathBuf>, call: &'static str, source: impl Into<io::Error>) -> Self {

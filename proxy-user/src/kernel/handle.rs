@@ -8,6 +8,7 @@ use super::features::{self, Features};
 use super::loader::{Loaded, load};
 use super::lock::PinLock;
 use super::maps::KernelMaps;
+use super::packets::{self, PacketPrograms};
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
 use crate::writer::Capacities;
@@ -26,6 +27,8 @@ pub struct Options {
     pub capacities: Capacities,
     /// aya-log level of programs built with log statements: 0 is off, 5 is trace.
     pub log_level: u8,
+    /// Attaches the packet programs by filters of clsact qdiscs, even where the kernel has tcx.
+    pub clsact: bool,
 }
 
 impl Default for Options {
@@ -36,6 +39,7 @@ impl Default for Options {
             pin_path: "/sys/fs/bpf/shunt".into(),
             capacities: Capacities::default(),
             log_level: 0,
+            clsact: false,
         }
     }
 }
@@ -64,7 +68,9 @@ impl Kernel {
         dirs.create()?;
         let Loaded { ebpf, maps } = load(&dirs, &options.capacities, features, options.log_level)?;
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
-        Ok(Self { maps, programs: Programs::new(ebpf, cgroup, options.pin_path.clone(), features, lock) })
+        let packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
+        let programs = Programs::new(ebpf, packets, cgroup, options.pin_path.clone(), features, lock);
+        Ok(Self { maps, programs })
     }
 
     /// Opens what an agent has pinned, for reading only and beside it.
@@ -98,6 +104,12 @@ impl Kernel {
         self.programs.attached()
     }
 
+    /// See [`Programs::packets`].
+    #[must_use]
+    pub fn packets(&mut self) -> &mut PacketPrograms {
+        self.programs.packets()
+    }
+
     /// The maps, to read.
     #[must_use]
     pub fn maps(&self) -> &KernelMaps {
@@ -117,15 +129,18 @@ impl Kernel {
     }
 }
 
-/// Detaches every program and removes every pin under a pin path. No agent may be running there.
+/// Detaches every program and removes every pin under a pin path. No agent may be running there. Filters of clsact
+/// qdiscs are removed from the calling thread's network namespace, so that should be the node's.
 ///
 /// # Errors
 /// [`KernelError::Locked`], or [`KernelError::Path`]. A pin path that does not exist is no error.
 pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
     let _lock = match PinLock::acquire(pin_path) {
-        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
-        lock => lock?,
+        // Filters outlive pins that somebody has removed.
+        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => None,
+        lock => Some(lock?),
     };
+    packets::clear(pin_path, |_| true)?;
     bpffs::clear(pin_path, &DETACH_ORDER)
 }
 

@@ -6,6 +6,7 @@ use super::bpffs::PinDirs;
 use super::error::KernelError;
 use super::features::Features;
 use super::object::{self, MAPS, OBJECT};
+use super::packets::PacketHook;
 use super::pinned::{PinnedMaps, open_pin};
 use super::sys::Access;
 use crate::writer::Capacities;
@@ -74,6 +75,13 @@ pub(super) fn load(
             _ => return Err(KernelError::Object { object: name }),
         }
         .map_err(|source| KernelError::program(name, "BPF_PROG_LOAD", source))?;
+    }
+    for hook in PacketHook::BOTH {
+        let name = hook.program();
+        let Some(Program::SchedClassifier(program)) = ebpf.program_mut(name) else {
+            return Err(KernelError::Object { object: name });
+        };
+        program.load().map_err(|source| KernelError::program(name, "BPF_PROG_LOAD", source))?;
     }
     let maps = PinnedMaps::open(dirs.clone(), &shapes, Access::ReadWrite)?;
     Ok(Loaded { ebpf, maps })

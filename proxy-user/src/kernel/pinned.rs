@@ -7,6 +7,7 @@ use super::cgroup::Cgroup;
 use super::entries::read_all;
 use super::error::KernelError;
 use super::object::{self, MapName};
+use super::packets::{self, DeviceAttachment};
 use super::shape::MapShape;
 use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
@@ -162,6 +163,14 @@ impl PinnedMaps {
     /// As for [`attached`].
     pub fn attached(&self, cgroup: &Cgroup) -> Result<Vec<Attachment>, KernelError> {
         attached(&self.dirs.links, cgroup)
+    }
+
+    /// The devices of the calling thread's network namespace that the packet programs are attached to.
+    ///
+    /// # Errors
+    /// Of the call that failed.
+    pub fn attached_devices(&self) -> Result<Vec<DeviceAttachment>, KernelError> {
+        packets::attached(&self.dirs.links, &self.devices)
     }
 }
 

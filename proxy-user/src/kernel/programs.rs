@@ -6,6 +6,7 @@ use super::cgroup::Cgroup;
 use super::error::KernelError;
 use super::features::Features;
 use super::lock::PinLock;
+use super::packets::{self, PacketPrograms};
 use aya::Ebpf;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Programs {
     ebpf: Ebpf,
+    packets: PacketPrograms,
     cgroup: Cgroup,
     pin_path: PathBuf,
     links: PathBuf,
@@ -25,13 +27,14 @@ pub struct Programs {
 impl Programs {
     pub(super) fn new(
         ebpf: Ebpf,
+        packets: PacketPrograms,
         cgroup: Cgroup,
         pin_path: PathBuf,
         features: Features,
         lock: Arc<PinLock>,
     ) -> Self {
         let links = PinDirs::new(&pin_path).links;
-        Self { ebpf, cgroup, pin_path, links, features, _lock: lock }
+        Self { ebpf, packets, cgroup, pin_path, links, features, _lock: lock }
     }
 
     /// Attaches every program that is not attached: in the place of a former version without a gap,
@@ -51,6 +54,12 @@ impl Programs {
         attached(&self.links, &self.cgroup)
     }
 
+    /// The packet programs, which are attached to devices one by one.
+    #[must_use]
+    pub fn packets(&mut self) -> &mut PacketPrograms {
+        &mut self.packets
+    }
+
     /// Detaches the programs that an agent with another version of the map ABI left under the same pin path, and
     /// removes their maps. Until then they serve beside these, by what they were told last: an address that one
     /// has translated is none that the other knows. So call it once everything is programmed here.
@@ -58,6 +67,7 @@ impl Programs {
     /// # Errors
     /// [`KernelError::Path`]; the call may be repeated.
     pub fn remove_other_versions(&self) -> Result<(), KernelError> {
+        packets::clear(&self.pin_path, |version| version != bpffs::current())?;
         for version in bpffs::clear_others(&self.pin_path, &DETACH_ORDER)? {
             tracing::info!(version, "removed programs and maps of another version of Shunt");
         }

@@ -26,6 +26,15 @@ pub(super) fn object_get(path: &Path, flags: u32) -> io::Result<OwnedFd> {
     unsafe { bpf_open(bpf_cmd::BPF_OBJ_GET, &mut attr) }
 }
 
+pub(super) fn object_pin(path: &Path, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = empty();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = number(fd);
+    // SAFETY: `path` ends with a zero and lives until the call returns.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr) }.map(drop)
+}
+
 /// # Safety
 /// Every bit pattern must be a valid `T`.
 pub(super) unsafe fn object_info<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Links to a cgroup, and the programs in effect there.
 
-use super::call::{bpf, empty, number, object_get, object_info};
+use super::call::{bpf, empty, number, object_get, object_info, object_pin};
 use aya_obj::generated::{BPF_F_QUERY_EFFECTIVE, bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
 use std::io;
 use std::mem::zeroed;
@@ -56,16 +56,48 @@ impl LinkFd {
         }))
     }
 
+    /// Pins it: it then outlives this process.
+    ///
+    /// # Errors
+    /// Of BPF_OBJ_PIN (`AlreadyExists`: there is such a pin).
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        object_pin(path, self.0.as_fd())
+    }
+
+    /// Detaches it at once, whoever else has it open or pinned (Linux 5.9).
+    ///
+    /// # Errors
+    /// Of BPF_LINK_DETACH; ENOLINK: it was detached before.
+    pub fn detach(&self) -> io::Result<()> {
+        let mut attr = empty();
+        attr.link_detach.link_fd = number(self.0.as_fd());
+        // SAFETY: the attributes of this command hold no address.
+        unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
+    }
+
     /// Puts another program in the place of the attached one, without a gap (Linux 5.7).
     ///
     /// # Errors
-    /// Of BPF_LINK_UPDATE; ENOLINK: its cgroup is gone.
+    /// Of BPF_LINK_UPDATE; ENOLINK: its cgroup or device is gone.
     pub fn update(&self, program: BorrowedFd<'_>) -> io::Result<()> {
         let mut attr = empty();
         attr.link_update.link_fd = number(self.0.as_fd());
         attr.link_update.__bindgen_anon_1.new_prog_fd = number(program);
         // SAFETY: the attributes of this command hold no address.
         unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
+    }
+}
+
+impl From<OwnedFd> for LinkFd {
+    /// A descriptor that BPF_LINK_CREATE gave out.
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl AsFd for LinkFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -7,9 +7,12 @@
 mod call;
 mod link;
 mod map;
+mod netlink;
 mod netns;
 mod probe;
 mod sock_diag;
+mod tc;
+mod tcx;
 
 pub use call::calls;
 pub use link::{CgroupLink, LinkFd, effective_programs};
@@ -17,3 +20,5 @@ pub use map::{Access, MapFd, Partial, swap_inner};
 pub use netns::netns_cookie;
 pub use probe::probe_set_retval;
 pub use sock_diag::{ConnectedUdp, SockDiag};
+pub use tc::{Filter, Tc, TcHook};
+pub use tcx::{TcxLink, tcx_links};

@@ -1,15 +1,10 @@
 //! Connected UDP sockets of one network namespace: found and destroyed by NETLINK_SOCK_DIAG
-//! (sock_diag(7)). No bpf(2) here and no unsafe: rustix has the socket, zerocopy the messages.
+//! (sock_diag(7)).
 
+use super::netlink::Netlink;
 use proxy_common::abi::{Address, SocketKey, SocketPeer, UDP};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, netlink, recv, send, socket_with,
-};
+use rustix::net::netlink::SOCK_DIAG;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// include/uapi/linux/sock_diag.h.
@@ -19,27 +14,6 @@ const SOCK_DESTROY: u16 = 21;
 
 /// `1 << TCP_ESTABLISHED`: the state of a connected UDP socket too (`__ip4_datagram_connect`).
 const ESTABLISHED: u32 = 1 << 1;
-
-/// The kernel makes no part of a dump larger (`netlink_recvmsg` caps it at 32 KiB).
-const LARGEST: usize = 32 * 1024;
-
-/// The kernel answers at once; who waits longer waits for ever.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
-
-/// How often a dump is begun that the kernel says was disturbed.
-const ATTEMPTS: u32 = 4;
-
-/// `struct nlmsghdr`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct Header {
-    /// Bytes, with the header and without the padding to the next message.
-    length: u32,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    port: u32,
-}
 
 /// `struct inet_diag_sockid`. Ports and addresses in network byte order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -54,11 +28,10 @@ struct SocketId {
     cookie: [u32; 2],
 }
 
-/// `struct inet_diag_req_v2` behind its header.
+/// `struct inet_diag_req_v2`.
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
 struct Request {
-    header: Header,
     family: u8,
     protocol: u8,
     extensions: u8,
@@ -106,11 +79,7 @@ impl ConnectedUdp {
 /// A conversation with the kernel about the sockets of one network namespace. After an error it is
 /// in disorder: open another one.
 #[derive(Debug)]
-pub struct SockDiag {
-    socket: OwnedFd,
-    sequence: u32,
-    buffer: Vec<u8>,
-}
+pub struct SockDiag(Netlink);
 
 impl SockDiag {
     /// Asks about the network namespace that the calling thread is in, for good.
@@ -118,12 +87,7 @@ impl SockDiag {
     /// # Errors
     /// Of socket(2) (EPROTONOSUPPORT: no sock_diag), connect(2) or setsockopt(2).
     pub fn open() -> io::Result<Self> {
-        let protocol = Some(netlink::SOCK_DIAG);
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, protocol)?;
-        // Connected to the kernel, it receives from nobody else.
-        connect(&socket, &netlink::SocketAddrNetlink::new(0, 0))?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME))?;
-        Ok(Self { socket, sequence: 0, buffer: vec![0; LARGEST] })
+        Netlink::open(Some(SOCK_DIAG)).map(Self)
     }
 
     /// The connected UDP sockets of both families that are `wanted`. A socket that is made, connected or
@@ -135,15 +99,12 @@ impl SockDiag {
     pub fn connected_udp(&mut self, wanted: impl Fn(&SocketKey) -> bool) -> io::Result<Vec<ConnectedUdp>> {
         let mut sockets = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
-            let before = sockets.len();
-            let mut attempts = ATTEMPTS;
-            while !self.dump(family as u8, &wanted, &mut sockets)? {
-                sockets.truncate(before);
-                attempts -= 1;
-                if attempts == 0 {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-            }
+            let request = request(family as u8, SocketId::default());
+            sockets.extend(self.0.dump(SOCK_DIAG_BY_FAMILY, request.as_bytes(), |kind, payload| {
+                let (Found { family, id, .. }, _) = Found::read_from_prefix(payload).ok()?;
+                let socket = ConnectedUdp { family, id };
+                (kind == SOCK_DIAG_BY_FAMILY && wanted(&socket.key())).then_some(socket)
+            })?);
         }
         Ok(sockets)
     }
@@ -156,145 +117,21 @@ impl SockDiag {
     /// EOPNOTSUPP: the kernel is built without CONFIG_INET_DIAG_DESTROY. `PermissionDenied`: no CAP_NET_ADMIN
     /// here. Or as for [`Self::connected_udp`].
     pub fn destroy(&mut self, socket: &ConnectedUdp) -> io::Result<bool> {
-        let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
-        self.ask(SOCK_DESTROY, flags, socket.family, socket.id)?;
-        match self.answer(|_| {}) {
-            Ok(_) => Ok(true),
+        match self.0.change(SOCK_DESTROY, 0, request(socket.family, socket.id).as_bytes()) {
+            Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
             Err(error) => Err(error),
         }
     }
-
-    /// Adds the sockets of one family; false if the kernel says that the dump was disturbed.
-    fn dump(
-        &mut self,
-        family: u8,
-        wanted: impl Fn(&SocketKey) -> bool,
-        to: &mut Vec<ConnectedUdp>,
-    ) -> io::Result<bool> {
-        let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
-        self.ask(SOCK_DIAG_BY_FAMILY, flags, family, SocketId::default())?;
-        self.answer(|payload| {
-            if let Ok((Found { family, id, .. }, _)) = Found::read_from_prefix(payload) {
-                let socket = ConnectedUdp { family, id };
-                if wanted(&socket.key()) {
-                    to.push(socket);
-                }
-            }
-        })
-    }
-
-    fn ask(&mut self, kind: u16, flags: i32, family: u8, id: SocketId) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let length = size_of::<Request>() as u32;
-        let header = Header { length, kind, flags: flags as u16, sequence: self.sequence, port: 0 };
-        let (protocol, states) = (UDP, ESTABLISHED);
-        let request = Request { header, family, protocol, extensions: 0, reserved: 0, states, id };
-        retry_on_intr(|| send(&self.socket, request.as_bytes(), SendFlags::empty()))?;
-        Ok(())
-    }
-
-    /// Takes the whole answer to the last request in; false if a dump was disturbed.
-    fn answer(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
-        let mut whole = true;
-        loop {
-            let received = retry_on_intr(|| recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::TRUNC));
-            let (_, length) = received.map_err(|error| match error {
-                Errno::AGAIN => io::ErrorKind::TimedOut.into(),
-                error => io::Error::from(error),
-            })?;
-            // Longer than the buffer: the kernel has thrown the end away.
-            let part = self.buffer.get(..length).ok_or(io::ErrorKind::InvalidData)?;
-            for message in messages(part) {
-                let (header, payload) = message?;
-                if header.sequence != self.sequence {
-                    continue;
-                }
-                whole &= i32::from(header.flags) & libc::NLM_F_DUMP_INTR == 0;
-                match i32::from(header.kind) {
-                    libc::NLMSG_DONE | libc::NLMSG_ERROR => return status(payload).map(|()| whole),
-                    _ if header.kind == SOCK_DIAG_BY_FAMILY => each(payload),
-                    _ => {}
-                }
-            }
-        }
-    }
 }
 
-/// The messages that were received at once, each without its header.
-fn messages(mut rest: &[u8]) -> impl Iterator<Item = io::Result<(Header, &[u8])>> {
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let message = Header::read_from_prefix(rest).ok().and_then(|(header, _)| {
-            let length = header.length as usize;
-            let payload = rest.get(size_of::<Header>()..length)?;
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-            Some((header, payload))
-        });
-        if message.is_none() {
-            rest = &[];
-        }
-        Some(message.ok_or_else(|| io::ErrorKind::InvalidData.into()))
-    })
-}
-
-/// The end of a dump (NLMSG_DONE) and the answer to a command (NLMSG_ERROR) both begin with zero or a
-/// negative errno.
-fn status(payload: &[u8]) -> io::Result<()> {
-    match i32::read_from_prefix(payload) {
-        Ok((0, _)) => Ok(()),
-        Ok((errno @ -4095..0, _)) => Err(io::Error::from_raw_os_error(-errno)),
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }
+fn request(family: u8, id: SocketId) -> Request {
+    Request { family, protocol: UDP, extensions: 0, reserved: 0, states: ESTABLISHED, id }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(kind: i32, payload: &[u8]) -> Vec<u8> {
-        let length = (size_of::<Header>() + payload.len()) as u32;
-        let header = Header { length, kind: kind as u16, flags: 0, sequence: 1, port: 0 };
-        [header.as_bytes(), payload].concat()
-    }
-
-    fn read(bytes: &[u8]) -> Vec<Option<(u16, &[u8])>> {
-        messages(bytes).map(|message| message.ok().map(|(header, payload)| (header.kind, payload))).collect()
-    }
-
-    #[test]
-    fn messages_follow_each_other_at_multiples_of_four_bytes() {
-        let mut bytes = message(20, b"abcde");
-        bytes.extend([0; 3]);
-        bytes.extend(message(3, b""));
-        assert_eq!(read(&bytes), [Some((20, &b"abcde"[..])), Some((3, b""))]);
-        assert_eq!(read(&[]), []);
-    }
-
-    #[test]
-    fn a_message_that_is_cut_or_lies_about_its_length_ends_the_reading() {
-        let whole = message(20, b"abcd");
-        for length in 1..whole.len() {
-            assert_eq!(read(&whole[..length]), [None], "{length} bytes");
-        }
-        for lie in [0, 1, 15, u32::MAX] {
-            let mut bytes = [whole.clone(), whole.clone()].concat();
-            bytes[..4].copy_from_slice(&lie.to_ne_bytes());
-            assert_eq!(read(&bytes), [None], "{lie}");
-        }
-    }
-
-    #[test]
-    fn the_end_of_an_answer_is_zero_or_an_errno() {
-        assert!(status(&0_i32.to_ne_bytes()).is_ok());
-        let error = |status_bytes: &[u8]| status(status_bytes).unwrap_err();
-        assert_eq!(error(&(-libc::ENOENT).to_ne_bytes()).raw_os_error(), Some(libc::ENOENT));
-        for nonsense in [&b""[..], b"abc", &1_i32.to_ne_bytes(), &i32::MIN.to_ne_bytes()] {
-            assert_eq!(error(nonsense).kind(), io::ErrorKind::InvalidData);
-        }
-    }
 
     #[test]
     fn a_socket_is_known_by_cookie_and_by_its_peer_in_mapped_form() {

@@ -1,49 +1,17 @@
-//! Loads the eBPF object and says what the verifier of the running kernel made of each program, one
-//! line each. `cargo xtask kernels` boots it as the only process of a virtual machine; run by hand
-//! (`kernel-init OBJECT`), it answers for the machine's own kernel.
+//! What the verifier of the running kernel makes of the object's programs, one line each.
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
     EbpfLoader,
     programs::{Program, ProgramInfo},
 };
-use rustix::{
-    mount::{MountFlags, mount},
-    system::{RebootCommand, reboot, uname},
-};
-use std::{fs, io::Write as _, process};
-
-/// Where the initial file system of `cargo xtask kernels` has the object.
-const OBJECT: &str = "/shunt.bpf.o";
-
-fn main() -> Result<()> {
-    if process::id() != 1 {
-        let object = std::env::args().nth(1).unwrap_or_else(|| OBJECT.into());
-        return report(&object);
-    }
-    let result = prepare().and_then(|()| report(OBJECT));
-    match &result {
-        Ok(()) => println!("kernel-init: ok"),
-        Err(error) => println!("kernel-init: failed: {error:#}"),
-    }
-    let _ = std::io::stdout().flush();
-    // The first process may not end: the kernel would panic.
-    reboot(RebootCommand::PowerOff).context("reboot(POWER_OFF)")?;
-    result
-}
-
-/// Mounts what aya reads to find out what the kernel can do.
-fn prepare() -> Result<()> {
-    for (kind, path) in [("proc", "/proc"), ("sysfs", "/sys")] {
-        fs::create_dir_all(path).with_context(|| format!("mkdir({path})"))?;
-        mount(kind, path, kind, MountFlags::empty(), None).with_context(|| format!("mount({path})"))?;
-    }
-    Ok(())
-}
+use std::fs;
 
 /// Loads every program, with and without bpf_set_retval.
-fn report(object: &str) -> Result<()> {
-    println!("kernel {}", uname().release().to_string_lossy());
+///
+/// # Errors
+/// A program does not load.
+pub fn report(object: &str) -> Result<()> {
     let data = fs::read(object).with_context(|| format!("read({object})"))?;
     load(&data, 0)?;
     // A kernel without the helper must refuse this one; userspace probes by trying.
@@ -75,6 +43,10 @@ fn load(data: &[u8], has_set_retval: u8) -> Result<()> {
                 program.info()
             }
             Program::CgroupSock(program) => {
+                program.load().with_context(|| format!("BPF_PROG_LOAD({name})"))?;
+                program.info()
+            }
+            Program::SchedClassifier(program) => {
                 program.load().with_context(|| format!("BPF_PROG_LOAD({name})"))?;
                 program.info()
             }

@@ -1,0 +1,153 @@
+//! The loaded packet programs: attached to a device and told what it is, or taken from it.
+
+use super::attached::{DeviceAttachment, attached};
+use super::hook::PacketHook;
+use super::{clsact, tcx};
+use crate::kernel::bpffs::PinDirs;
+use crate::kernel::error::KernelError;
+use crate::kernel::object;
+use crate::kernel::pinned::open_pin;
+use crate::kernel::sys::{Access, MapFd};
+use crate::kernel::wire::MappedArray;
+use aya::Ebpf;
+use aya::programs::{Program, ProgramFd};
+use proxy_common::abi::{DeviceEntry, PacketSettings};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use zerocopy::IntoBytes;
+
+/// The packet programs of one pin path. Dropping it leaves what is attached attached.
+///
+/// An index names a device of the calling thread's network namespace, which therefore must be the node's.
+#[derive(Debug)]
+pub struct PacketPrograms {
+    ingress: ProgramFd,
+    egress: ProgramFd,
+    entries: MapFd,
+    settings: MappedArray<PacketSettings>,
+    links: PathBuf,
+    /// Whether the kernel has tcx, once it was tried.
+    has_tcx: Option<bool>,
+}
+
+impl PacketPrograms {
+    /// Takes the programs, which are loaded; with `clsact` they are attached by filters, even where the kernel
+    /// has tcx.
+    pub(in crate::kernel) fn new(ebpf: &Ebpf, dirs: &PinDirs, clsact: bool) -> Result<Self, KernelError> {
+        let shapes = object::shapes()?;
+        let packets = open_pin(dirs, &shapes, object::PACKETS, Access::ReadWrite)?;
+        let settings = MappedArray::new(packets, Access::ReadWrite).map_err(|source| KernelError::Call {
+            object: object::PACKETS,
+            call: "mmap",
+            source,
+        })?;
+        Ok(Self {
+            ingress: program(ebpf, PacketHook::Ingress)?,
+            egress: program(ebpf, PacketHook::Egress)?,
+            entries: open_pin(dirs, &shapes, object::DEVICES, Access::ReadWrite)?,
+            settings,
+            links: dirs.links.clone(),
+            has_tcx: clsact.then_some(false),
+        })
+    }
+
+    /// Attaches both programs to a device, in the place of former ones without a gap, and then lets them translate
+    /// its packets. Calling it again changes the entry, and repairs what others have detached.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] or [`KernelError::Path`]; the device's packets are then left alone. The call may
+    /// be repeated. [`KernelError::is_gone`]: there is no such device.
+    pub fn attach(&mut self, device: u32, entry: &DeviceEntry) -> Result<(), KernelError> {
+        if let Err(error) = self.attach_both(device) {
+            // One of the two alone would translate one way only.
+            self.withdraw(device)?;
+            return Err(error);
+        }
+        self.publish(device, entry)
+    }
+
+    /// Tells the programs on a device that are attached what it is like now.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`].
+    pub fn publish(&mut self, device: u32, entry: &DeviceEntry) -> Result<(), KernelError> {
+        self.entries
+            .update(&device.to_ne_bytes(), entry.as_bytes())
+            .map_err(|source| KernelError::device(device, "BPF_MAP_UPDATE_ELEM of DEVICES", source))
+    }
+
+    /// Leaves the packets of a device alone, and detaches the programs; that it has none, or is gone, is no error.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] or [`KernelError::Path`]; the call may be repeated.
+    pub fn detach(&mut self, device: u32) -> Result<(), KernelError> {
+        self.withdraw(device)?;
+        tcx::detach(&self.links, device)?;
+        clsact::detach(&self.links, device)
+    }
+
+    /// The devices that the programs are attached to, also those of which only a trace is left, by index.
+    ///
+    /// # Errors
+    /// Of the call that failed.
+    pub fn attached(&self) -> Result<Vec<DeviceAttachment>, KernelError> {
+        attached(&self.links, &self.entries)
+    }
+
+    /// How the programs work.
+    #[must_use]
+    pub fn settings(&self) -> PacketSettings {
+        self.settings.get(0).unwrap_or_default()
+    }
+
+    /// Says how they work, from the next packet on. Without source ports no new flow is sent on in the node's name.
+    pub fn set_settings(&mut self, settings: &PacketSettings) {
+        let stored = self.settings.put(0, settings);
+        debug_assert!(stored, "PACKETS has one entry");
+    }
+
+    fn attach_both(&mut self, device: u32) -> Result<(), KernelError> {
+        if self.has_tcx != Some(false) {
+            let mut whole = true;
+            for hook in PacketHook::BOTH {
+                whole = whole && tcx::attach(&self.links, device, hook, self.program(hook))?;
+            }
+            // That it has none shows at the first device; later EINVAL would have another reason.
+            self.has_tcx = self.has_tcx.or(Some(whole));
+            if whole {
+                // What an agent on another kernel, or with other options, has left.
+                return clsact::detach(&self.links, device);
+            }
+        }
+        for hook in PacketHook::BOTH {
+            clsact::attach(&self.links, device, hook, self.program(hook))?;
+        }
+        tcx::detach(&self.links, device)
+    }
+
+    fn program(&self, hook: PacketHook) -> BorrowedFd<'_> {
+        match hook {
+            PacketHook::Egress => self.egress.as_fd(),
+            PacketHook::Ingress => self.ingress.as_fd(),
+        }
+    }
+
+    fn withdraw(&self, device: u32) -> Result<(), KernelError> {
+        match self.entries.delete(&device.to_ne_bytes()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(KernelError::device(device, "BPF_MAP_DELETE_ELEM of DEVICES", error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn program(ebpf: &Ebpf, hook: PacketHook) -> Result<ProgramFd, KernelError> {
+    let name = hook.program();
+    let Some(Program::SchedClassifier(program)) = ebpf.program(name) else {
+        return Err(KernelError::Object { object: name });
+    };
+    let fd = program.fd().and_then(|fd| fd.try_clone().map_err(Into::into));
+    fd.map_err(|source| KernelError::program(name, "dup", source))
+}
