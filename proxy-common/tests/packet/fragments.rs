@@ -3,7 +3,8 @@
 use crate::{
     frame::{Kind, Link},
     lab::{Lab, Variant, every},
-    wire::{pseudo_header, read},
+    read::read,
+    wire::pseudo_header,
 };
 use proxy_common::{abi::Counter, packet::Action};
 
@@ -18,7 +19,7 @@ fn reassembled(lab: &Lab, place: &str, datagram: &str, fragments: &[&str]) -> St
         assert!(matches!(action, Action::Forward { .. } | Action::Pass), "{datagram} {fragment}: {action:?}");
         frame.finish();
         let ip = &frame.bytes[frame.ip()..];
-        let packet = read(ip);
+        let packet = read(ip).unwrap();
         let (from, to) = packet.fragment.unwrap();
         assert_eq!(format!("{from}-{to}"), *fragment);
         assert_eq!(whole.len(), from);

@@ -4,6 +4,7 @@
 use crate::{
     frame::{Kind, Link},
     lab::{Lab, Variant, every},
+    read::read,
 };
 use proxy_common::abi::Counter;
 
@@ -166,7 +167,7 @@ fn what_the_link_has_padded_is_no_part_of_a_packet() {
                 frame.bytes.truncate(length);
             }
             frame.finish();
-            let packet = crate::wire::read(&frame.bytes[14..]);
+            let packet = read(&frame.bytes[14..]).unwrap();
             let becomes = lab.text(becomes);
             assert!(becomes.ends_with(&format!(": {packet}")), "{action:?}: {packet}, not {becomes}");
         }

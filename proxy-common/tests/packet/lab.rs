@@ -12,8 +12,8 @@ use crate::{
     fake::Fake,
     frame::{Frame, Kind, Link, MACS},
     net::{DEVICES, Net},
+    read::read,
     text::{Datagram, six},
-    wire,
     world::World,
 };
 use proxy_common::{
@@ -143,7 +143,7 @@ impl Lab {
         before.truncate(ip);
         assert_eq!(frame.bytes[..ip], before, "the link header is as it was");
         assert!(ip == 0 || frame.bytes[..12] == MACS);
-        let packet = wire::read(&frame.bytes[ip..]).to_string();
+        let packet = read(&frame.bytes[ip..]).unwrap().to_string();
         let device = |index| DEVICES.iter().find(|(_, known)| *known == index).unwrap().0;
         match action {
             Action::Pass => format!("pass: {packet}"),

@@ -20,6 +20,18 @@ pub const MESSAGES: [(&str, [u8; 2], [u8; 2]); 8] = [
     ("echo-reply", [0, 0], [129, 0]),
 ];
 
+/// Names of SCTP chunks.
+pub const CHUNKS: [(&str, u8); 8] = [
+    ("data", 0),
+    ("init", 1),
+    ("init-ack", 2),
+    ("abort", 6),
+    ("shutdown", 7),
+    ("shutdown-ack", 8),
+    ("cookie-echo", 10),
+    ("shutdown-complete", 14),
+];
+
 /// One end of a packet. A later fragment shows no port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct End {

@@ -1,28 +1,15 @@
-//! Packets on the wire: built by etherparse from [`Datagram`]s, and read back with every length and checksum
-//! verified.
+//! Packets on the wire, built by etherparse from [`Datagram`]s.
 
-use crate::text::{Datagram, End, MESSAGES};
+use crate::text::{CHUNKS, Datagram, MESSAGES};
 use crc::{CRC_32_ISCSI, Crc};
 use etherparse::{
     IpAuthHeader, IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions,
-    Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, LaxIpPayloadSlice, TcpHeader,
-    UdpHeader, checksum::Sum16BitWords,
+    Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, TcpHeader, UdpHeader,
+    checksum::Sum16BitWords,
 };
 use std::net::IpAddr;
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
-
-/// Names of SCTP chunks.
-const CHUNKS: [(&str, u8); 8] = [
-    ("data", 0),
-    ("init", 1),
-    ("init-ack", 2),
-    ("abort", 6),
-    ("shutdown", 7),
-    ("shutdown-ack", 8),
-    ("cookie-echo", 10),
-    ("shutdown-complete", 14),
-];
 
 pub fn protocol_number(packet: &Datagram) -> u8 {
     match (packet.protocol.as_str(), packet.is_v6()) {
@@ -189,131 +176,4 @@ fn transport(packet: &Datagram) -> Vec<u8> {
         _ => {}
     }
     bytes
-}
-
-/// Reads the bytes of an IP packet; panics where a length or a checksum is wrong.
-pub fn read(bytes: &[u8]) -> Datagram {
-    let (headers, payload, stopped) = IpHeaders::from_slice_lax(bytes).unwrap();
-    assert!(stopped.is_none() && !payload.incomplete, "{bytes:02x?}");
-    assert_eq!(headers.header_len() + payload.payload.len(), bytes.len(), "{bytes:02x?}");
-    read_ip(&headers, &payload, true)
-}
-
-fn read_ip(headers: &IpHeaders, payload: &LaxIpPayloadSlice<'_>, whole: bool) -> Datagram {
-    let end = |ip: IpAddr| End { ip, port: None };
-    let (source, destination, ttl, extras, place) = match headers {
-        IpHeaders::Ipv4(header, _) => {
-            assert_eq!(header.header_checksum, header.calc_header_checksum(), "{header:?}");
-            let place = (header.fragment_offset, header.more_fragments, u32::from(header.identification));
-            let extras = if header.options.is_empty() { vec![] } else { vec!["options"] };
-            (header.source.into(), header.destination.into(), header.time_to_live, extras, Some(place))
-        }
-        IpHeaders::Ipv6(header, extensions) => {
-            let place =
-                extensions.fragment.as_ref().map(|f| (f.fragment_offset, f.more_fragments, f.identification));
-            let atomic = place.is_some() && !headers.is_fragmenting_payload();
-            let extras = [
-                ("options", extensions.hop_by_hop_options.is_some()),
-                ("destination", extensions.destination_options.is_some()),
-                ("routing", extensions.routing.is_some()),
-                ("atomic", atomic),
-                ("auth", extensions.auth.is_some()),
-            ];
-            let extras = extras.into_iter().filter_map(|(name, there)| there.then_some(name)).collect();
-            (header.source.into(), header.destination.into(), header.hop_limit, extras, place)
-        }
-    };
-    let protocol = payload.ip_number.0;
-    let name = match (protocol, source) {
-        (6, _) => "tcp".to_owned(),
-        (17, _) => "udp".to_owned(),
-        (132, _) => "sctp".to_owned(),
-        (1, IpAddr::V4(_)) | (58, IpAddr::V6(_)) => "icmp".to_owned(),
-        _ => protocol.to_string(),
-    };
-    let mut packet = Datagram::between(end(source), end(destination), &name);
-    (packet.ttl, packet.extras) = (ttl, extras.into_iter().map(str::to_owned).collect());
-    let fragmented = headers.is_fragmenting_payload();
-    if let Some((offset, _, id)) = place.filter(|_| fragmented) {
-        let from = usize::from(offset.value()) * 8;
-        packet.fragment = Some((from, from + payload.payload.len()));
-        packet.id = id;
-        if from > 0 {
-            return packet;
-        }
-    }
-    read_transport(&mut packet, protocol, payload.payload, whole && !payload.incomplete, fragmented);
-    packet
-}
-
-/// `whole`: nothing is cut off, so that checksums can be verified and sizes are said.
-fn read_transport(packet: &mut Datagram, protocol: u8, bytes: &[u8], whole: bool, fragmented: bool) {
-    let port = |at: usize| Some(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
-    if checksum_field(protocol).is_some() {
-        (packet.source.port, packet.destination.port) = (port(0), port(2));
-    }
-    if !whole {
-        return;
-    }
-    let sum = pseudo_header(packet.source.ip, packet.destination.ip, protocol, bytes.len()).add_slice(bytes);
-    match packet.protocol.as_str() {
-        "tcp" => {
-            let (header, data) = TcpHeader::from_slice(bytes).unwrap();
-            let flags = [
-                ('S', header.syn),
-                ('F', header.fin),
-                ('R', header.rst),
-                ('P', header.psh),
-                ('A', header.ack),
-            ];
-            packet.what = flags.into_iter().filter_map(|(letter, set)| set.then_some(letter)).collect();
-            (packet.seq, packet.ack, packet.data) =
-                (header.sequence_number, header.acknowledgment_number, data.len());
-            assert!(fragmented || sum.ones_complement() == 0, "TCP checksum of {packet}");
-        }
-        "udp" => {
-            let (header, _) = UdpHeader::from_slice(bytes).unwrap();
-            packet.data = usize::from(header.length) - 8;
-            if header.checksum == 0 {
-                packet.extras.push("nosum".to_owned());
-            } else if !fragmented {
-                assert_eq!(usize::from(header.length), bytes.len());
-                assert_eq!(sum.ones_complement(), 0, "UDP checksum of {packet}");
-            }
-        }
-        "sctp" => {
-            packet.seq = u32::from_be_bytes(bytes[4..8].try_into().unwrap());
-            packet.data = bytes.len() - 16;
-            packet.what = CHUNKS.iter().find(|(_, chunk)| *chunk == bytes[12]).unwrap().0.to_owned();
-            let mut zeroed = bytes.to_vec();
-            zeroed[8..12].fill(0);
-            assert!(fragmented || crc32c(&zeroed).to_le_bytes() == bytes[8..12], "SCTP checksum of {packet}");
-        }
-        "icmp" => {
-            let sum = if packet.is_v6() { sum } else { Sum16BitWords::new().add_slice(bytes) };
-            assert!(fragmented || sum.ones_complement() == 0, "ICMP checksum of {packet}: {bytes:02x?}");
-            let kind = [bytes[0], bytes[1]];
-            let v6 = packet.is_v6();
-            let message = MESSAGES.iter().find(|(_, v4, other)| kind == if v6 { *other } else { *v4 });
-            packet.what = message.unwrap().0.to_owned();
-            packet.number = u32::from_be_bytes(bytes[4..8].try_into().unwrap());
-            if packet.what.starts_with("echo") {
-                packet.data = bytes.len() - 8;
-            } else {
-                packet.inner = Some(Box::new(read_inner(&bytes[8..])));
-            }
-        }
-        _ => packet.data = bytes.len(),
-    }
-}
-
-/// What an ICMP error carries. What is cut off cannot be verified.
-fn read_inner(bytes: &[u8]) -> Datagram {
-    let (headers, payload, stopped) = IpHeaders::from_slice_lax(bytes).unwrap();
-    assert!(stopped.is_none(), "{bytes:02x?}");
-    let mut packet = read_ip(&headers, &payload, true);
-    if payload.incomplete {
-        packet.what = String::new();
-    }
-    packet
 }
