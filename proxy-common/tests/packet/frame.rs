@@ -81,7 +81,6 @@ impl<'a> Frame<'a> {
         if link != Link::Headerless {
             bytes.extend(if v6 { [0x86, 0xdd] } else { [8, 0] });
         }
-        let ip = bytes.len();
         bytes.extend(wire::bytes(packet));
         let made_here = hook == Hook::Egress;
         let (segmented, no_memory) = (false, false);
@@ -100,10 +99,7 @@ impl<'a> Frame<'a> {
         match kind {
             Kind::None => {}
             Kind::Partial => frame.leave_checksum(packet),
-            Kind::Complete => {
-                frame.summed =
-                    Summed::Complete(!Sum16BitWords::new().add_slice(&frame.bytes[ip..]).ones_complement());
-            }
+            Kind::Complete => frame.complete(),
         }
         frame
     }
@@ -115,6 +111,12 @@ impl<'a> Frame<'a> {
             Link::Ethernet => 14,
             Link::Tagged(tags) => 14 + 4 * tags,
         }
+    }
+
+    /// Lets a device compute the sum of the packet.
+    pub fn complete(&mut self) {
+        let sum = Sum16BitWords::new().add_slice(&self.bytes[self.ip()..]);
+        self.summed = Summed::Complete(!sum.ones_complement());
     }
 
     /// Makes it a packet as veth passes them on, whose checksum a device is to complete.

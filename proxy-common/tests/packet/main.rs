@@ -12,6 +12,7 @@ mod frame;
 mod headers;
 mod lab;
 mod lifetimes;
+mod mutated;
 mod net;
 mod policy;
 mod ports;

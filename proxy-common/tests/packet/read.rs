@@ -14,8 +14,16 @@ use std::net::IpAddr;
 pub fn read(bytes: &[u8]) -> Result<Datagram, String> {
     let (headers, payload, stopped) = IpHeaders::from_slice_lax(bytes).map_err(|error| error.to_string())?;
     ensure(stopped.is_none() && !payload.incomplete, "a header's length")?;
-    ensure(headers.header_len() + payload.payload.len() == bytes.len(), "the packet's length")?;
-    read_ip(&headers, &payload)
+    ensure(length(&headers) == bytes.len(), "the packet's length")?;
+    read_ip(&headers, &payload, true)
+}
+
+/// The length that an IP header says its packet has.
+fn length(headers: &IpHeaders) -> usize {
+    match headers {
+        IpHeaders::Ipv4(header, _) => header.total_len.into(),
+        IpHeaders::Ipv6(header, _) => 40 + usize::from(header.payload_length),
+    }
 }
 
 fn ensure(holds: bool, what: &str) -> Result<(), String> {
@@ -25,11 +33,13 @@ fn ensure(holds: bool, what: &str) -> Result<(), String> {
 /// What an ICMP error carries. What is cut off cannot be verified.
 fn read_inner(bytes: &[u8]) -> Result<Datagram, String> {
     let (headers, payload, stopped) = IpHeaders::from_slice_lax(bytes).map_err(|error| error.to_string())?;
-    ensure(stopped.is_none(), "a header's length in the packet inside")?;
-    read_ip(&headers, &payload).map_err(|error| format!("{error}, in the packet inside"))
+    let whole = length(&headers) == headers.header_len() + payload.payload.len();
+    let read =
+        ensure(stopped.is_none(), "a header's length").and_then(|()| read_ip(&headers, &payload, whole));
+    read.map_err(|error| format!("{error}, in the packet inside"))
 }
 
-fn read_ip(headers: &IpHeaders, payload: &LaxIpPayloadSlice<'_>) -> Result<Datagram, String> {
+fn read_ip(headers: &IpHeaders, payload: &LaxIpPayloadSlice<'_>, whole: bool) -> Result<Datagram, String> {
     let end = |ip: IpAddr| End { ip, port: None };
     let (source, destination, ttl, extras, place) = match headers {
         IpHeaders::Ipv4(header, _) => {
@@ -77,7 +87,7 @@ fn read_ip(headers: &IpHeaders, payload: &LaxIpPayloadSlice<'_>) -> Result<Datag
         packet.source.port = Some(u16::from_be_bytes([a, b]));
         packet.destination.port = Some(u16::from_be_bytes([c, d]));
     }
-    if !payload.incomplete {
+    if whole {
         read_transport(&mut packet, protocol, payload.payload, fragmented)?;
     }
     Ok(packet)
