@@ -1,7 +1,7 @@
 //! ICMP errors about a flow are translated with it: the packet that one carries, and its own addresses.
 
 use super::arrive::tuple;
-use super::headers::{self, Headers, Part};
+use super::headers::{self, Part};
 use super::{Fix, Next, Packet, PacketTables, Sum, Work, checksum, flow, new_flow, rewrite};
 use crate::abi::{Counter, Ports, TCP, Tuple, UDP};
 
@@ -120,14 +120,13 @@ fn inner_transport<P: Packet>(packet: &mut P, work: &Work) -> Option<u32> {
 /// error need carry no more than eight bytes after the IP header. SCTP's cannot be corrected without all of its packet.
 #[inline(always)]
 fn inner_checksum<P: Packet>(packet: &P, work: &Work) -> Option<u32> {
-    let inner: &Headers = &work.inner;
+    let inner = &work.inner;
     let field = inner.transport.wrapping_add(match inner.protocol {
         TCP => 16,
         UDP => 6,
         _ => return None,
     });
-    let end = field.wrapping_add(2);
-    if end > inner.end || end > work.headers.end {
+    if field.wrapping_add(2) > work.headers.end {
         return None;
     }
     let there = packet.load::<u16>(field)? != 0 || inner.protocol != UDP;
