@@ -3,6 +3,7 @@
 use crate::{
     frame::{Frame, Kind, Summed},
     lab::{Lab, every},
+    read::read,
 };
 use proxy_common::{abi::Counter, packet::Action};
 use std::net::Ipv4Addr;
@@ -193,6 +194,42 @@ fn an_error_that_is_about_no_flow_is_left_alone() {
         }
         lab.counted(&[(Counter::FlowNew, 3)]);
     });
+}
+
+#[test]
+fn what_a_later_fragment_begins_with_is_no_port() {
+    every(|lab| {
+        Lab::serve_at("10.244.2.5:8080")(lab);
+        begin(lab);
+        let error =
+            "192.0.2.2 > 192.0.2.1 icmp too-big [192.0.2.1:50000 > 10.244.2.5:8080 udp data=40 frag=24-48]";
+        let mut frame = lab.frame("eth0 in", error);
+        let ports = frame.bytes.len() - 24;
+        frame.bytes[ports..ports + 2].copy_from_slice(&50_000_u16.to_be_bytes());
+        frame.bytes[ports + 2..ports + 4].copy_from_slice(&8080_u16.to_be_bytes());
+        assert_eq!(lab.act(&mut frame), Action::Pass);
+        lab.counted(&[(Counter::FlowNew, 3)]);
+    });
+}
+
+#[test]
+fn what_the_link_has_padded_is_no_part_of_the_packet_in_an_error() {
+    for v6 in [false, true] {
+        let lab = &mut if v6 { Lab::v6() } else { Lab::v4() };
+        Lab::serve_at("10.244.2.5:8080")(lab);
+        begin(lab);
+        let cut = if v6 { 48 } else { 28 };
+        let error = format!(
+            "192.0.2.2 > 192.0.2.1 icmp time-exceeded cut={cut} [192.0.2.1:50000 > 10.244.2.5:8080 tcp A]"
+        );
+        let mut frame = lab.frame("eth0 in", &error);
+        let end = frame.bytes.len();
+        frame.bytes.extend([7; 20]);
+        assert!(matches!(lab.act(&mut frame), Action::Forward { .. }));
+        assert_eq!(frame.bytes[end..], [7; 20]);
+        let packet = read(&frame.bytes[14..end]).unwrap().to_string();
+        assert!(packet.ends_with(&lab.text("[192.0.2.9:4000 > 192.0.2.1:30080 tcp]")), "{packet}");
+    }
 }
 
 #[test]

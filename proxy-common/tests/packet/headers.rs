@@ -232,6 +232,31 @@ fn a_transport_header_that_does_not_fit_its_packet_is_left_alone() {
     });
 }
 
+#[test]
+fn a_packet_that_ends_in_its_ip_header_is_left_alone() {
+    every(|lab| {
+        if lab.variant.kind != Kind::None {
+            return;
+        }
+        Lab::serve_at("10.244.2.5:8080")(lab);
+        let (at, most) = if lab.variant.v6 { (14 + 4, 8) } else { (14 + 2, 28_u16) };
+        for packet in ["tcp S", "udp", "sctp cookie-echo"] {
+            for length in 0..most {
+                let packet = format!("192.0.2.9:4000 > 192.0.2.1:30080 {packet} data=16 options");
+                let mut frame = lab.frame("eth0 in", &packet);
+                frame.bytes[at..at + 2].copy_from_slice(&length.to_be_bytes());
+                assert_eq!(
+                    lab.translate(&mut frame),
+                    "pass",
+                    "{packet} of {length} bytes; {:?}",
+                    lab.variant
+                );
+            }
+        }
+        lab.counted(&[]);
+    });
+}
+
 /// More than 64 KiB in one packet before it is cut apart (BIG TCP): its length field is zero.
 #[test]
 fn a_packet_longer_than_its_length_field_can_say_is_translated() {

@@ -1,7 +1,7 @@
 //! How long a flow is remembered, what its end means, and what becomes of it when a memory is lost.
 
 use crate::lab::{Lab, every};
-use proxy_common::abi::{Address, BackendFlags, Counter, FlowEntry, Seen, Tuple};
+use proxy_common::abi::{Address, BackendEntry, BackendFlags, Counter, FlowEntry, Seen, Tuple};
 use std::net::SocketAddr;
 
 const ASK: &str = "192.0.2.9:4000 > 192.0.2.1:30080";
@@ -233,6 +233,30 @@ fn a_backend_that_left_every_set_keeps_its_datagrams_while_it_serves() {
         let refused = lab.sees("eth0 in", &format!("{ASK} udp"));
         assert!(refused.starts_with("return: ") && refused.contains("port-unreachable"), "{refused}");
         assert!(entry(lab, ASK, 17).is_none());
+    });
+}
+
+#[test]
+fn a_backend_whose_index_was_given_away_is_not_followed_there() {
+    every(|lab| {
+        Lab::serve_at("10.244.2.5:8080")(lab);
+        let new = lab.text("10.244.2.6:8080");
+        for given_away in [
+            // To another endpoint of the same service port, once it was freed; or to another service port.
+            |backend: &mut BackendEntry| backend.generation += 1,
+            |backend: &mut BackendEntry| backend.service = 99,
+        ] {
+            lab.forget_all();
+            see(lab, &[(ASK, "udp")]);
+            let there = entry(lab, ASK, 17).unwrap().backend.index();
+            let before = lab.world.fake.backends[there as usize];
+            given_away(&mut lab.world.fake.backends[there as usize]);
+            let old = lab.world.fake.services[1].cluster;
+            lab.world.fake.cluster_set(1, &[&new]);
+            assert!(lab.sees("eth0 in", &format!("{ASK} udp")).contains(&new));
+            lab.world.fake.backends[there as usize] = before;
+            lab.world.fake.services[1].cluster = old;
+        }
     });
 }
 

@@ -70,7 +70,17 @@ fn a_local_policy_binds_clients_from_outside_and_nobody_else() {
 fn who_says_from_elsewhere_that_he_is_the_node_is_not() {
     every(|lab| {
         local_policy(lab);
-        assert_eq!(endpoints(lab, "eth0 in", "192.0.2.1", "192.0.2.1:30080"), [lab.text("10.244.1.5:8080")]);
+        let here = lab.text("10.244.1.5:8080");
+        assert_eq!(endpoints(lab, "eth0 in", "192.0.2.1", "192.0.2.1:30080"), [here.as_str()]);
+        for port in 1..=64 {
+            let mut frame = lab.frame("eth0 in", &format!("192.0.2.8:{port} > 192.0.2.1:30080 tcp S"));
+            frame.made_here = true;
+            assert!(lab.translate(&mut frame).contains(&here));
+        }
+        // The backend answers him by way of the node's own stack, so it is shown the node.
+        let packet = "192.0.2.1:99 > 192.0.2.1:30080 tcp S";
+        let there = lab.sees("eth0 in", packet);
+        assert!(there.starts_with("cni0 via ") && !there.contains(&lab.text("192.0.2.1")), "{there}");
         // Nor does he change what becomes of a flow of the node's.
         let flow = "192.0.2.1:4000 > 198.51.100.5:80 tcp S";
         let there = endpoint(lab, "eth0 out", flow);

@@ -39,6 +39,16 @@ fn a_segment_is_refused_by_the_reset_that_its_sender_believes() {
             ),
             (
                 "eth0 in",
+                "192.0.2.9:4000 > 10.96.0.10:80 tcp SF seq=7",
+                "return: 10.96.0.10:80 > 192.0.2.9:4000 tcp RA ack=9",
+            ),
+            (
+                "eth0 in",
+                "192.0.2.9:4000 > 10.96.0.10:80 tcp P seq=7 data=3",
+                "return: 10.96.0.10:80 > 192.0.2.9:4000 tcp RA ack=10",
+            ),
+            (
+                "eth0 in",
                 "192.0.2.9:4000 > 10.96.0.10:80 tcp PA seq=7 ack=99 data=1400",
                 "return: 10.96.0.10:80 > 192.0.2.9:4000 tcp R seq=99",
             ),
@@ -56,7 +66,7 @@ fn a_segment_is_refused_by_the_reset_that_its_sender_believes() {
                 "return: 10.96.0.10:80 > 192.0.2.1:4000 tcp RA ack=8",
             ),
         ]);
-        lab.counted(&[(Counter::PacketNoEndpoint, 8)]);
+        lab.counted(&[(Counter::PacketNoEndpoint, 10)]);
         assert_eq!(lab.flows(), 0);
     });
 }

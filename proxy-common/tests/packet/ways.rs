@@ -115,11 +115,9 @@ fn the_sender_of_a_packet_that_does_not_fit_is_told_the_mtu() {
         for (mtu, told) in
             [(None, ["576", "1280"]), (Some(600), ["600", "1280"]), (Some(70_000), ["65535", "70000"])]
         {
-            match mtu {
-                None => _ = lab.world.devices.remove(&VXLAN),
-                Some(mtu) => {
-                    _ = lab.world.devices.insert(VXLAN, DeviceEntry { mtu, ..DeviceEntry::default() })
-                }
+            lab.world.devices.remove(&VXLAN);
+            if let Some(mtu) = mtu {
+                lab.world.devices.insert(VXLAN, DeviceEntry { mtu, ..DeviceEntry::default() });
             }
             let told = error(told[usize::from(lab.variant.v6)]);
             let packet = "192.0.2.9:4000 > 192.0.2.1:30080 tcp A data=1440";
