@@ -21,6 +21,7 @@ mod problems;
 mod run;
 mod stale;
 mod status;
+mod status_devices;
 mod table;
 
 use clap::Parser;
