@@ -15,11 +15,9 @@ pub fn may_bind<T: Tables>(tables: &T, own: &SocketPeer, protocol: u8) -> bool {
     if !is_any && !answers(tables, &address) {
         return true;
     }
-    if lookup::has_node_port(tables, &address, port, protocol) {
-        return false;
-    }
-    address != Address::default()
-        || !lookup::has_node_port(tables, &Address::from_v4_word(0), port, protocol)
+    let is_both = address == Address::default();
+    !(lookup::has_node_port(tables, &address, port, protocol)
+        || is_both && lookup::has_node_port(tables, &Address::from_v4_word(0), port, protocol))
 }
 
 /// Whether NodePorts answer the node on an address.

@@ -11,6 +11,7 @@ mod pick;
 mod route;
 mod socket;
 mod tables;
+mod trace;
 
 pub use bind::may_bind;
 pub use client::{Client, Origin, PacketClient};

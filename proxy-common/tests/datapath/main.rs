@@ -8,4 +8,5 @@ mod lookup;
 mod policy;
 mod socket;
 mod source_ranges;
+mod trace;
 mod udp;

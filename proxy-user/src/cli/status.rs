@@ -109,6 +109,8 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
                 "NODE" | "PACKETS" | "TRACE" => (None, 1),
                 "FLOWS" => (Some(flows), capacities.flows),
                 "FRAGMENTS" => (None, 2_048),
+                "STAGES" => (None, 4),
+                "SCRATCH" => (None, 1),
                 "DEVICES" => (Some(devices), 4_096),
                 "EVENTS" => (None, 262_144),
                 "STATS" => (None, capacities.services),
