@@ -9,6 +9,9 @@
 mod ask;
 mod backend;
 mod clean;
+mod external_policy;
 mod outside;
+mod own;
+mod pods;
 mod service;
 mod stage;
