@@ -279,7 +279,10 @@ fn what_others_have_attached_stays_and_runs_after_ours() {
         let [ingress, egress] = stage.running(device);
         match link_id {
             Some(id) => {
-                assert!(ingress.len() == 2 && ingress[1] == id && egress.len() == 1, "{ingress:?} {egress:?}")
+                assert!(
+                    ingress.len() == 2 && ingress[1] == id && egress.len() == 1,
+                    "{ingress:?} {egress:?}"
+                );
             }
             None => assert_eq!([ingress, egress], [[1, 2], [1, 2]], "a priority of its own"),
         }

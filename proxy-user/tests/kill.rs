@@ -179,6 +179,8 @@ fn a_killed_agent_never_leads_a_client_astray() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shunt"));
         command.args(["--log", "error", "run", "--node", "lab-node", "--manifests"]).arg(dir.path());
         command.arg("--cgroup").arg(cgroup.path()).arg("--pin-path").arg(&pin_path);
+        // This is the machine's own network namespace.
+        command.args(["--interfaces", "none"]);
         Process::start(command.stdin(Stdio::null())).unwrap()
     };
     let mut agent = start();

@@ -42,7 +42,7 @@ pub fn find_frontend<T: Tables, C: Client>(
         if let Some(frontend) = look_up(tables, address, peer.port, protocol, Scope::Exact) {
             return Lookup::Frontend(frontend);
         }
-        let Some(whole) = look_up(tables, address, 0, 0, Scope::Address) else {
+        let Some(whole) = whole_address(tables, &address) else {
             return unknown_address(tables, &address);
         };
         if whole.kind().contains(FrontendFlags::ADDRESS_ONLY) {
@@ -58,7 +58,7 @@ pub fn find_frontend<T: Tables, C: Client>(
 /// Whether an address is a ClusterIP, of which nothing but its service ports is to be reached.
 #[inline(always)]
 pub fn is_cluster_ip<T: Tables>(tables: &T, address: &Address) -> bool {
-    look_up(tables, *address, 0, 0, Scope::Address).is_some_and(
+    whole_address(tables, address).is_some_and(
         #[inline(always)]
         |whole| whole.kind().contains(FrontendFlags::ADDRESS_ONLY),
     )
@@ -68,6 +68,12 @@ pub fn is_cluster_ip<T: Tables>(tables: &T, address: &Address) -> bool {
 #[inline(always)]
 pub fn has_node_port<T: Tables>(tables: &T, address: &Address, port: u16, protocol: u8) -> bool {
     look_up(tables, address.unspecified(), port, protocol, Scope::Node).is_some()
+}
+
+/// What an address is beside its exact frontends.
+#[inline(always)]
+pub fn whole_address<T: Tables>(tables: &T, address: &Address) -> Option<FrontendValue> {
+    look_up(tables, *address, 0, 0, Scope::Address)
 }
 
 /// Whether NodePorts answer this client on loopback addresses of this family.

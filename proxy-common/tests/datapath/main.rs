@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod affinity;
+mod bind;
 mod fake;
 mod lookup;
 mod policy;

@@ -2,6 +2,7 @@
 
 use super::{
     asked::{Asker, Destination},
+    packet_args::PacketArgs,
     watch_args::{TOP_EXAMPLES, TRACE_EXAMPLES, TopArgs, TraceArgs},
 };
 use crate::{engine::Rules, select::NodePortAddresses, writer::Capacities};
@@ -99,6 +100,8 @@ pub struct RunArgs {
     /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
+    #[command(flatten)]
+    pub packets: PacketArgs,
     #[command(flatten)]
     pub capacities: CapacityArgs,
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod asked;
+mod collect;
 mod document;
 mod dump;
 mod ending;
@@ -14,6 +15,8 @@ mod follow;
 mod live;
 mod offline;
 mod own_node;
+mod packet_args;
+mod packets;
 mod plan;
 mod problems;
 mod run;

@@ -1,6 +1,9 @@
 //! `shunt run`: the agent.
 
-use super::{args::RunArgs, follow::Follower, own_node::OwnNode, problems, stale::StaleSockets};
+use super::{
+    args::RunArgs, collect::FlowCollection, follow::Follower, own_node::OwnNode, packets::Packets, problems,
+    stale::StaleSockets,
+};
 use crate::{
     dataplane::{Dataplane, Options},
     engine::Rules,
@@ -54,6 +57,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         first.events.push(event);
         addresses = Some(follower);
     }
+    let packets = Packets::start(&args.packets)?;
     let dataplane = Dataplane::open(args.manifests.node.as_str(), rules.clone(), &options)?;
     let health = Arc::new(ProxyHealth::default());
     let health_checks =
@@ -68,6 +72,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         conflicts: Vec::new(),
         looked: Instant::now(),
         stale: StaleSockets::default(),
+        packets,
+        flows: FlowCollection::new(Instant::now()),
     };
     runtime.block_on(async {
         let mut next = agent.program(first, true);
@@ -78,6 +84,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                     Next::Nothing => std::future::pending().await,
                 }
             };
+            let refused = agent.packets.due();
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
@@ -86,6 +93,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 event = next_addresses(&mut addresses) => {
                     next = agent.program(Changes { events: vec![event], ..Changes::default() }, false);
                 }
+                devices = agent.packets.changed() => agent.packets.take(devices, &mut agent.dataplane),
+                () = until(Some(agent.flows.due())) => agent.flows.step(&mut agent.dataplane),
+                () = until(refused) => agent.packets.attach(&mut agent.dataplane),
                 () = until(agent.stale.due()) => agent.stale.close(&agent.dataplane, Instant::now()),
                 () = pause => next = agent.after_pause(&next),
             }
@@ -124,6 +134,8 @@ struct Agent {
     /// When they were looked for.
     looked: Instant,
     stale: StaleSockets,
+    packets: Packets,
+    flows: FlowCollection,
 }
 
 /// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put
@@ -184,6 +196,7 @@ impl Agent {
             Ok(report) => {
                 self.retry = RETRY_MIN;
                 self.health.applied();
+                self.packets.synced(&mut self.dataplane);
                 problems::log_room(&report);
                 let took = start.elapsed();
                 let (services, stores) = (report.services, report.stores);

@@ -1,15 +1,17 @@
 //! A node's dataplane.
 
-use super::{DataplaneError, Options};
+use super::{DataplaneError, DeviceReport, Options, devices::Devices};
 use crate::{
     engine::{Engine, Rules, SyncReport, Unplaced},
-    kernel::{Closed, Kernel, KernelMaps, Programs, close_stale_sockets},
+    kernel::{Closed, Collected, Collector, Kernel, KernelMaps, Programs, close_stale_sockets},
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
 };
-use proxy_common::abi::Counter;
+use proxy_common::abi::{Counter, DeviceEntry, PacketSettings};
+use rustix::time::{ClockId, clock_gettime};
 use smol_str::SmolStr;
+use std::collections::BTreeMap;
 
 /// Balances a node's connections to Services while it is told what the cluster holds.
 ///
@@ -20,6 +22,8 @@ use smol_str::SmolStr;
 pub struct Dataplane {
     engine: Engine<KernelMaps>,
     programs: Programs,
+    devices: Devices,
+    collector: Collector,
     /// No other version of Shunt serves beside this one.
     alone: bool,
 }
@@ -34,7 +38,13 @@ impl Dataplane {
         let (maps, mut programs) = Kernel::open(options)?.split();
         let engine = Engine::new(node, rules, maps)?;
         programs.attach()?;
-        Ok(Self { engine, programs, alone: false })
+        Ok(Self {
+            engine,
+            programs,
+            devices: Devices::default(),
+            collector: Collector::default(),
+            alone: false,
+        })
     }
 
     /// Adds or replaces a Service.
@@ -121,6 +131,38 @@ impl Dataplane {
     pub fn attach(&mut self) -> Result<(), DataplaneError> {
         self.programs.attach()?;
         Ok(())
+    }
+
+    /// Attaches the packet programs to these devices, by index in the calling thread's network namespace, and to no
+    /// others: traffic that crosses them is translated from then on, also without this process. What is attached
+    /// already stays so, or is replaced in place; the smallest set of changes is made.
+    /// [`select_devices`](crate::select::select_devices) makes the usual choice.
+    ///
+    /// # Errors
+    /// Where it cannot be found out what is attached. Devices that are refused are in the report; call again.
+    pub fn set_devices(
+        &mut self,
+        devices: &BTreeMap<u32, DeviceEntry>,
+    ) -> Result<DeviceReport, DataplaneError> {
+        Ok(self.devices.set(self.programs.packets(), devices)?)
+    }
+
+    /// Says how the packet programs work, from the next packet on. At first, and without source ports, no flow is
+    /// sent on in the node's name.
+    pub fn set_packets(&mut self, settings: &PacketSettings) {
+        self.programs.packets().set_settings(settings);
+    }
+
+    /// Forgets flows of packets that have been silent for too long: some of them with each call, until
+    /// [`Collected::finished`]. A round every 15 seconds or so keeps room for new flows; without any the least recently
+    /// used ones make room.
+    ///
+    /// # Errors
+    /// Of the call that failed; the next call begins a new round.
+    pub fn collect_flows(&mut self) -> Result<Collected, DataplaneError> {
+        // The clock of bpf_ktime_get_ns, by which the programs note when a packet was seen.
+        let now = clock_gettime(ClockId::Monotonic).tv_sec as u32;
+        Ok(self.engine.writer().collect_flows(&mut self.collector, now)?)
     }
 
     /// Service ports that do not fit into the maps. They are tried again whenever room appears.

@@ -19,6 +19,7 @@
 mod attach;
 mod bpffs;
 mod cgroup;
+mod collector;
 mod entries;
 mod error;
 mod features;
@@ -40,6 +41,7 @@ mod wire;
 
 pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
 pub use cgroup::{Cgroup, mount_point as cgroup2_mount_point};
+pub use collector::{Collected, Collector};
 pub use error::KernelError;
 pub use features::{Features, OLDEST as OLDEST_KERNEL};
 pub use handle::{Kernel, Options, remove};

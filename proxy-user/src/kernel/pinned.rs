@@ -4,6 +4,7 @@
 use super::attach::{Attachment, attached};
 use super::bpffs::PinDirs;
 use super::cgroup::Cgroup;
+use super::collector::{Collected, Collector};
 use super::entries::read_all;
 use super::error::KernelError;
 use super::lock;
@@ -120,6 +121,16 @@ impl PinnedMaps {
                 .fold(0, |sum: u64, value| sum.wrapping_add(u64::from_ne_bytes(*value)));
         }
         Ok(sums)
+    }
+
+    /// Ages some of the entries of FLOWS: takes out those of flows that have been silent for too long. `now` is
+    /// CLOCK_MONOTONIC in seconds.
+    ///
+    /// # Errors
+    /// Of the call that failed (`PermissionDenied`: these maps were opened for reading only); the next step begins at
+    /// the start of the map.
+    pub fn collect_flows(&self, collector: &mut Collector, now: u32) -> Result<Collected, WriteError> {
+        collector.step(&self.flows, now).map_err(|source| failed(object::FLOWS, "aging by batches", source))
     }
 
     /// The backend that a client with session affinity came to last, if it is remembered.

@@ -113,11 +113,15 @@ impl Site {
         path
     }
 
-    /// `shunt run` on this site, with more arguments.
+    /// `shunt run` on this site, with more arguments. It attaches to no device unless they say so: it may run in the
+    /// machine's own network namespace.
     pub fn run(&self, manifests: &Path, more: &[&str]) -> Command {
         let mut command = shunt(&["run", "--node", "lab-node", "--manifests"]);
         command.arg(manifests).arg("--cgroup").arg(self.cgroup.path());
         command.args(["--pin-path", &self.pins()]).args(more);
+        if !more.contains(&"--interfaces") {
+            command.args(["--interfaces", "none"]);
+        }
         command
     }
 

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "the kernel is given addresses")]
 
 mod call;
+mod devices;
 mod link;
 mod map;
 mod netlink;
@@ -15,6 +16,7 @@ mod tc;
 mod tcx;
 
 pub use call::calls;
+pub use devices::devices;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use map::{Access, MapFd, Partial, swap_inner};
 pub use netns::netns_cookie;

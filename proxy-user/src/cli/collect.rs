@@ -1,0 +1,59 @@
+//! When the agent ages the flows of packets.
+
+use crate::dataplane::Dataplane;
+use std::time::{Duration, Instant};
+
+/// Between the end of one round and the next: the shortest timeouts are 10 seconds.
+const ROUND: Duration = Duration::from_secs(15);
+
+/// Between two steps of a round, so that changes do not wait for its end.
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// What it has done of a round.
+#[derive(Debug)]
+pub struct FlowCollection {
+    due: Instant,
+    looked: usize,
+    removed: usize,
+    /// The last round failed, and that was said.
+    failed: bool,
+}
+
+impl FlowCollection {
+    /// The first round begins in a while.
+    pub fn new(now: Instant) -> Self {
+        Self { due: now + ROUND, looked: 0, removed: 0, failed: false }
+    }
+
+    /// When [`Self::step`] is to be called.
+    pub const fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Does a part of the round.
+    pub fn step(&mut self, dataplane: &mut Dataplane) {
+        let pause = match dataplane.collect_flows() {
+            Ok(step) => {
+                self.looked += step.looked;
+                self.removed += step.removed;
+                if step.finished {
+                    let (looked, removed) = (self.looked, self.removed);
+                    tracing::debug!(looked, removed, "aged the entries of flows");
+                    (self.looked, self.removed, self.failed) = (0, 0, false);
+                    ROUND
+                } else {
+                    BETWEEN
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    tracing::warn!(
+                        "{error}; flows that have ended wait, and the oldest make room for new ones"
+                    );
+                }
+                ROUND
+            }
+        };
+        self.due = Instant::now() + pause;
+    }
+}

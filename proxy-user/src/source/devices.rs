@@ -1,0 +1,78 @@
+//! The network devices of this node, with their addresses and default routes, followed live over netlink: what
+//! the packet programs are attached to.
+
+use super::netlink::{Followed, Follower, NetlinkError};
+use crate::{kernel::sys, model::Device};
+
+/// Follows the devices of the network namespace that it was started in, on a thread of its own.
+#[derive(Debug)]
+pub struct DeviceFollower(Follower<Devices>);
+
+impl DeviceFollower {
+    /// Begins to follow them; the list is that of now, by index.
+    ///
+    /// # Errors
+    /// Of the first call that failed.
+    pub fn start() -> Result<(Self, Vec<Device>), NetlinkError> {
+        let (follower, list) = Follower::start()?;
+        Ok((Self(follower), list))
+    }
+
+    /// The next list that differs from the last; waits for ever once the thread has ended. No list is lost
+    /// if it is dropped before it has ended.
+    pub async fn next(&mut self) -> Vec<Device> {
+        self.0.next().await
+    }
+}
+
+/// What is followed.
+#[derive(Debug)]
+struct Devices;
+
+/// Bytes of `struct nlmsghdr`.
+const HEADER: usize = 16;
+
+impl Followed for Devices {
+    type List = Vec<Device>;
+    const WHAT: &str = "the devices of this node";
+    const THREAD: &str = "devices";
+    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and RTMGRP_IPV6_ROUTE.
+    const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+
+    /// Of routes only the default ones: a node may have many others, which come and go with its pods and peers.
+    fn concerns(notification: &[u8]) -> bool {
+        let kind = notification.get(4..6).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes);
+        let destination_bits = notification.get(HEADER + 1).copied();
+        !matches!(kind, Some(libc::RTM_NEWROUTE | libc::RTM_DELROUTE)) || destination_bits == Some(0)
+    }
+
+    fn new() -> Result<Self, NetlinkError> {
+        Ok(Self)
+    }
+
+    fn list(&mut self) -> Result<Vec<Device>, NetlinkError> {
+        sys::devices().map_err(|source| NetlinkError { what: Self::WHAT, call: "RTM_GETLINK", source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_routes_only_the_default_ones_matter() {
+        let notification = |kind: u16, destination_bits| {
+            let mut bytes = [0; HEADER + 12];
+            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+            bytes[HEADER + 1] = destination_bits;
+            bytes
+        };
+        for kind in [libc::RTM_NEWROUTE, libc::RTM_DELROUTE] {
+            assert!(Devices::concerns(&notification(kind, 0)));
+            assert!(!Devices::concerns(&notification(kind, 24)));
+        }
+        for kind in [libc::RTM_NEWLINK, libc::RTM_DELLINK, libc::RTM_NEWADDR, libc::RTM_DELADDR] {
+            assert!(Devices::concerns(&notification(kind, 24)));
+        }
+    }
+}
