@@ -194,6 +194,11 @@ impl Skb {
 
 impl Packet for Skb {
     #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        words::forget(value)
+    }
+
+    #[inline(always)]
     fn hook(&self) -> Hook {
         self.hook
     }
@@ -219,8 +224,8 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn is_segmented(&self) -> bool {
-        read!(self.skb, gso_segs) > 1
+    fn segment(&self) -> u32 {
+        read!(self.skb, gso_size)
     }
 
     #[inline(always)]
@@ -293,7 +298,7 @@ impl Packet for Skb {
             fib_lookup(self.skb.cast(), ptr::from_mut(query), size_of::<bpf_fib_lookup>() as i32, 0)
         };
         let device = query.ifindex;
-        match i64::from(found) {
+        match found {
             // A packet that waits for its neighbour's hardware address goes, once that is known, where the route that is
             // attached to it leads (neigh_update): at egress that is the route to the frontend. Only a route that
             // bpf_redirect_neigh looked up itself takes its place.

@@ -78,6 +78,12 @@ pub enum Fix {
 /// A packet, and what the kernel knows around it. Offsets are bytes from its first one, which is that of the link
 /// header where there is one. A method fails where the packet ends before, or memory does.
 pub trait Packet {
+    /// The same value, of which a verifier knows nothing any more. Up to Linux 6.1 it would walk what follows once
+    /// for each value that different ways lead to.
+    #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        value
+    }
     /// Where it is met.
     fn hook(&self) -> Hook;
     /// Index of the device.
@@ -88,8 +94,9 @@ pub trait Packet {
     fn ethertype(&self) -> u16;
     /// Its length in bytes.
     fn length(&self) -> u32;
-    /// True where several segments travel as one, to be cut apart on the way out.
-    fn is_segmented(&self) -> bool;
+    /// Where several segments travel as one, to be cut apart on the way out: bytes of payload that each gets. Else
+    /// zero.
+    fn segment(&self) -> u32;
     /// Reads from it.
     fn load<V: FromBytes + Copy>(&self, at: u32) -> Option<V>;
     /// Writes into it.
