@@ -17,5 +17,7 @@ mod service;
 #[path = "../packet_path/stage.rs"]
 mod stage;
 
+mod errors;
 mod path_mtu;
+mod raw;
 mod wire;

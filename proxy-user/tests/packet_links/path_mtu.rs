@@ -29,7 +29,7 @@ const VXLAN: u32 = 1450;
 const LARGE: usize = 4 << 20;
 
 /// What a namespace has learnt of the way to an address.
-fn learnt(namespace: &Namespace, to: IpAddr) -> Option<u32> {
+pub fn learnt(namespace: &Namespace, to: IpAddr) -> Option<u32> {
     let family = if to.is_ipv4() { "-4" } else { "-6" };
     let mut command = Command::new("ip");
     command.args([family, "route", "get", &to.to_string()]);
@@ -76,7 +76,7 @@ fn ask_whole(client: &Namespace, to: SocketAddr, length: usize) -> io::Result<Re
 }
 
 /// A backend on each node, each behind a Service of its own.
-fn two(stage: &mut Stage) -> [Backend; 2] {
+pub fn two(stage: &mut Stage) -> [Backend; 2] {
     let backends = [stage.pod(0, "local"), stage.pod(1, "remote")];
     for (number, backend) in (1..).zip(&backends) {
         stage.serve(&service::service(number), &service::ready(&[backend]));
@@ -84,7 +84,7 @@ fn two(stage: &mut Stage) -> [Backend; 2] {
     backends
 }
 
-fn setups() -> Vec<Setup> {
+pub fn setups() -> Vec<Setup> {
     let overlays = [(Overlay::Plain, false), (Overlay::Vxlan, true)];
     let setup = |(overlay, clsact)| Setup { lan: lan::Options { overlay, ..lan::Options::default() }, clsact, ..Setup::default() };
     overlays.map(setup).into()
