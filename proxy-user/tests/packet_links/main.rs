@@ -18,6 +18,7 @@ mod service;
 mod stage;
 
 mod errors;
+mod fragments;
 mod path_mtu;
 mod raw;
 mod wire;
