@@ -19,6 +19,7 @@ mod stage;
 
 mod errors;
 mod fragments;
+mod headers;
 mod path_mtu;
 mod raw;
 mod wire;
