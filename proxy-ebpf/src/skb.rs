@@ -32,6 +32,11 @@ const FIB_NOT_FORWARDED: i64 = 4;
 const FIB_NO_NEIGHBOUR: i64 = 7;
 const FIB_FRAGMENTATION_NEEDED: i64 = 8;
 
+/// VLAN_VID_MASK of linux/if_vlan.h.
+const VLAN_ID: u32 = 0xfff;
+/// PACKET_HOST of linux/if_packet.h: addressed to the device that it has arrived on.
+const PACKET_HOST: u32 = 0;
+
 /// BPF_F_CURRENT_NETNS: the network namespace of the packet's device.
 const CURRENT_NETNS: u64 = -1_i64 as u64;
 
@@ -196,6 +201,16 @@ impl Packet for Skb {
     #[inline(always)]
     fn device(&self) -> u32 {
         read!(self.skb, ifindex)
+    }
+
+    #[inline(always)]
+    fn is_for_device(&self) -> bool {
+        // A tag of VLAN 0 has a priority only.
+        if read!(self.skb, vlan_present) != 0 && read!(self.skb, vlan_tci) & VLAN_ID != 0 {
+            return false;
+        }
+        // As ip_rcv and ip_forward have it.
+        self.hook as u8 == Hook::Egress as u8 || read!(self.skb, pkt_type) == PACKET_HOST
     }
 
     #[inline(always)]
