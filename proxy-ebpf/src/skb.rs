@@ -2,7 +2,7 @@
 //!
 //! All access is by helpers that copy: they reach what lies beyond the linear part, and need no proof of bounds.
 
-use crate::words;
+use crate::{tables::KernelTables, words};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_INGRESS, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
@@ -183,6 +183,17 @@ impl Skb {
         action as i32
     }
 
+    /// Whether the packet exceeds the MTU of a device. The kernel's own opinion counts only for one that Shunt is
+    /// not attached to: bpf_fib_lookup compares the frame, link header included, with the MTU and the *other* link's
+    /// header and a VLAN tag (`is_skb_forwardable`), and nothing at all while it does not know the neighbour.
+    #[inline(always)]
+    fn is_too_big(&self, device: u32, kernel_says: bool) -> bool {
+        let Some(entry) = KernelTables.device(device) else { return kernel_says };
+        let header = if self.is_headerless(&KernelTables) { 0 } else { 14 };
+        // Several segments that travel as one are cut to size, at the latest by the tunnel they go through.
+        !self.is_segmented() && self.length().wrapping_sub(header) > entry.mtu
+    }
+
     #[inline(always)]
     fn is_headerless<T: PacketTables>(&self, tables: &T) -> bool {
         tables.device(self.device()).is_some_and(
@@ -304,7 +315,10 @@ impl Packet for Skb {
         };
         let device = query.ifindex;
         match i64::from(found) {
-            FIB_SUCCESS | FIB_NO_NEIGHBOUR => {
+            FIB_SUCCESS | FIB_NO_NEIGHBOUR | FIB_FRAGMENTATION_NEEDED => {
+                if self.is_too_big(device, i64::from(found) == FIB_FRAGMENTATION_NEEDED) {
+                    return NextHop::TooBig { device };
+                }
                 let gateway = if query.family == AF_INET {
                     // SAFETY: of these fields' union the kernel has filled the one of this family.
                     Address::from_v4_word(unsafe { query.__bindgen_anon_4.ipv4_dst })
@@ -315,7 +329,6 @@ impl Packet for Skb {
                 NextHop::Device { device, gateway }
             }
             FIB_NOT_FORWARDED => NextHop::Local,
-            FIB_FRAGMENTATION_NEEDED => NextHop::TooBig { device },
             _ => NextHop::None,
         }
     }
