@@ -22,4 +22,5 @@ mod fragments;
 mod headers;
 mod path_mtu;
 mod raw;
+mod tunnel;
 mod wire;
