@@ -10,10 +10,12 @@ use core::ptr;
 /// ECONNREFUSED of asm-generic/errno.h, the same number on every architecture Linux still has but
 /// MIPS, PA-RISC, SPARC and Alpha, none of which aya loads programs on.
 const ECONNREFUSED: i32 = 111;
+/// EADDRINUSE, likewise.
+const EADDRINUSE: i32 = 98;
 /// ETIMEDOUT, likewise.
 const ETIMEDOUT: i32 = 110;
 
-/// 1 where socket address programs may call bpf_set_retval: Linux 6.1, commit dea6a4e17013 (5.18 has
+/// 1 where socket programs may call bpf_set_retval: Linux 6.1, commit dea6a4e17013 (5.18 has
 /// the helper for other program types only). 0 leaves the call out, and what is refused fails with
 /// EPERM.
 #[unsafe(no_mangle)]
@@ -30,6 +32,16 @@ static NODE_NETNS: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static ABI_VERSION: Global<u32> = Global::new(proxy_common::abi::ABI_VERSION);
 
+/// Zero. Only the compiler does not know it.
+#[unsafe(no_mangle)]
+static ZERO: Global<u32> = Global::new(0);
+
+/// See `Tables::zero`.
+#[inline(always)]
+pub fn zero() -> u32 {
+    ZERO.load()
+}
+
 /// Lets a call that is about to be refused fail with ECONNREFUSED, where the kernel can do that.
 #[inline(always)]
 pub fn set_connection_refused() {
@@ -40,6 +52,12 @@ pub fn set_connection_refused() {
 #[inline(always)]
 pub fn set_timed_out() {
     set_error(-ETIMEDOUT);
+}
+
+/// Lets a call that is about to be refused fail with EADDRINUSE, where the kernel can do that.
+#[inline(always)]
+pub fn set_address_in_use() {
+    set_error(-EADDRINUSE);
 }
 
 #[inline(always)]

@@ -20,12 +20,12 @@ use aya_ebpf::{
 };
 use client::SocketClient;
 use proxy_common::{
-    abi::TCP,
+    abi::{PacketFlags, TCP},
     datapath::{self, Decision, Dial},
-    packet::Hook,
+    packet::{Hook, PacketTables, Stages},
 };
 
-use sock_ctx::{ReleasedSocket, SocketCall};
+use sock_ctx::{BoundSocket, ReleasedSocket, SocketCall};
 use tables::KernelTables;
 
 /// The call, or the end of the socket, goes on. The only value that recvmsg and getpeername may
@@ -106,16 +106,80 @@ fn sock_release(ctx: SockContext) -> i32 {
     PROCEED
 }
 
+/// The end of bind() of an IPv4 socket.
+#[cgroup_sock(post_bind4)]
+fn post_bind4(ctx: SockContext) -> i32 {
+    protect_bind(&BoundSocket::v4(&ctx))
+}
+
+/// The end of bind() of an IPv6 socket.
+#[cgroup_sock(post_bind6)]
+fn post_bind6(ctx: SockContext) -> i32 {
+    protect_bind(&BoundSocket::v6(&ctx))
+}
+
+#[inline(always)]
+fn protect_bind(socket: &BoundSocket<'_>) -> i32 {
+    if !KernelTables.settings().flags.contains(PacketFlags::BIND_PROTECTION)
+        || socket.netns_cookie() != globals::node_netns()
+        || datapath::may_bind(&KernelTables, &socket.own(), socket.protocol())
+    {
+        return PROCEED;
+    }
+    globals::set_address_in_use();
+    FAIL
+}
+
 /// A packet that has arrived on a device.
 #[classifier]
 fn ingress(ctx: TcContext) -> i32 {
-    packet_stages::run(ctx.skb.skb, Hook::Ingress)
+    packet_stages::first(&ctx, Hook::Ingress)
 }
 
 /// A packet that is about to leave by a device.
 #[classifier]
 fn egress(ctx: TcContext) -> i32 {
-    packet_stages::run(ctx.skb.skb, Hook::Egress)
+    packet_stages::first(&ctx, Hook::Egress)
+}
+
+/// A packet of which no flow is known.
+#[classifier]
+fn stage_begin(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.begin(),
+    )
+}
+
+/// An ICMP message.
+#[classifier]
+fn stage_error(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.error(),
+    )
+}
+
+/// A packet that is translated.
+#[classifier]
+fn stage_send(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.send(),
+    )
+}
+
+/// A packet that becomes its answer.
+#[classifier]
+fn stage_answer(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.answer(),
+    )
 }
 
 #[inline(always)]

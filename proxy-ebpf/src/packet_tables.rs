@@ -1,15 +1,12 @@
 //! [`PacketTables`] over the kernel's maps.
 
-use crate::maps::{DEVICES, EVENTS, FLOWS, FRAGMENTS, PACKETS, STATS, TRACE};
+use crate::maps::{DEVICES, FLOWS, FRAGMENTS, PACKETS, STATS};
 use crate::tables::{KernelTables, load};
 use crate::words;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use core::ptr;
 use proxy_common::{
-    abi::{
-        Counter, DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, TraceEvent, TraceLease, Tuple,
-    },
-    datapath::Tables,
+    abi::{DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, Tuple},
     packet::{FlowTouch, InsertError, PacketTables},
 };
 
@@ -108,25 +105,5 @@ impl PacketTables for KernelTables {
         } else {
             store_field!(stats.bytes_to_backends = before.bytes_to_backends.wrapping_add(u64::from(bytes)));
         }
-    }
-
-    #[inline(always)]
-    fn watched(&self) -> bool {
-        let lease = TRACE.get_ptr(0).map_or(
-            TraceLease::default(),
-            #[inline(always)]
-            |lease| load(lease),
-        );
-        lease.0 != 0 && self.now() < lease.0
-    }
-
-    #[inline(always)]
-    fn show(&self, build: impl FnOnce() -> TraceEvent) {
-        let Some(mut event) = EVENTS.reserve_untyped::<TraceEvent>(0) else {
-            self.count(Counter::TraceLost);
-            return;
-        };
-        event.write(build());
-        event.submit(0);
     }
 }

@@ -205,6 +205,11 @@ impl Skb {
 
 impl Packet for Skb {
     #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        words::forget(value)
+    }
+
+    #[inline(always)]
     fn hook(&self) -> Hook {
         self.hook
     }

@@ -191,3 +191,55 @@ impl<'a> ReleasedSocket<'a> {
         SocketPeer::new(address, read!(self.context, dst_port) as u16)
     }
 }
+
+/// A socket that has just been bound.
+pub struct BoundSocket<'a> {
+    context: *mut bpf_sock,
+    family: Family,
+    lifetime: PhantomData<&'a SockContext>,
+}
+
+impl<'a> BoundSocket<'a> {
+    /// The socket of a post_bind4 hook.
+    #[inline(always)]
+    pub fn v4(context: &'a SockContext) -> Self {
+        Self { context: context.sock, family: Family::V4, lifetime: PhantomData }
+    }
+
+    /// The socket of a post_bind6 hook.
+    #[inline(always)]
+    pub fn v6(context: &'a SockContext) -> Self {
+        Self { context: context.sock, family: Family::V6, lifetime: PhantomData }
+    }
+
+    /// Cookie of the socket's network namespace (Linux 5.7, commit f318903c0bf4).
+    #[inline(always)]
+    pub fn netns_cookie(&self) -> u64 {
+        // SAFETY: `context` is the context of this program, which the helper asks for.
+        unsafe { bpf_get_netns_cookie(self.context.cast()) }
+    }
+
+    /// IP protocol number.
+    #[inline(always)]
+    pub fn protocol(&self) -> u8 {
+        read!(self.context, protocol) as u8
+    }
+
+    /// Address and port that it is bound to.
+    #[inline(always)]
+    pub fn own(&self) -> SocketPeer {
+        let address = match self.family {
+            Family::V4 => Address::from_v4_word(read!(self.context, src_ip4)),
+            Family::V6 => Address {
+                words: [
+                    read!(self.context, src_ip6[0]),
+                    read!(self.context, src_ip6[1]),
+                    read!(self.context, src_ip6[2]),
+                    read!(self.context, src_ip6[3]),
+                ],
+            },
+        };
+        // Host byte order, unlike the ports of peers.
+        SocketPeer::new(address, (read!(self.context, src_port) as u16).to_be())
+    }
+}

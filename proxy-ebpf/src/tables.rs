@@ -1,9 +1,10 @@
 //! [`Tables`] over the kernel's maps. Values are copied out at once: the entry behind a pointer may
 //! be given to another key, or be written by the agent, while the program runs.
 
+use crate::globals;
 use crate::maps::{
-    AFFINITY, BACKENDS, COUNTERS, FRONTENDS4, FRONTENDS6, NETWORKS, NODE, REVERSE, SERVICES, SLOTS,
-    SOURCE_RANGES, UDP_FLOWS,
+    AFFINITY, BACKENDS, COUNTERS, EVENTS, FRONTENDS4, FRONTENDS6, NETWORKS, NODE, REVERSE, SERVICES, SLOTS,
+    SOURCE_RANGES, STATS, TRACE, UDP_FLOWS,
 };
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -14,7 +15,8 @@ use core::ptr;
 use proxy_common::{
     abi::{
         Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
-        FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey, SourceRangeKey,
+        FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey, SourceRangeKey, TraceEvent,
+        TraceLease,
     },
     datapath::{Full, Tables},
 };
@@ -41,6 +43,11 @@ macro_rules! load_field {
 }
 
 impl Tables for KernelTables {
+    #[inline(always)]
+    fn zero(&self) -> u32 {
+        globals::zero()
+    }
+
     #[inline(always)]
     fn frontend4(&self, key: &FrontendKey4) -> Option<FrontendValue> {
         FRONTENDS4.get_ptr(key).map(load)
@@ -163,5 +170,36 @@ impl Tables for KernelTables {
         let next = load(total.cast_const()).wrapping_add(1);
         // SAFETY: `total` points to this CPU's u64 of the map.
         unsafe { ptr::write_volatile(total, next) };
+    }
+
+    #[inline(always)]
+    fn count_flow(&self, service: u32) {
+        let Some(stats) = STATS.get_ptr_mut(service) else { return };
+        // SAFETY: `stats` points to this CPU's ServiceStats of the map, and this only makes the address of a field.
+        let flows = unsafe { &raw mut (*stats).flows };
+        // As for COUNTERS.
+        let next = load(flows.cast_const()).wrapping_add(1);
+        // SAFETY: as above.
+        unsafe { ptr::write_volatile(flows, next) };
+    }
+
+    #[inline(always)]
+    fn watched(&self) -> bool {
+        let lease = TRACE.get_ptr(0).map_or(
+            TraceLease::default(),
+            #[inline(always)]
+            |lease| load(lease),
+        );
+        lease.0 != 0 && self.now() < lease.0
+    }
+
+    #[inline(always)]
+    fn show(&self, build: impl FnOnce() -> TraceEvent) {
+        let Some(mut event) = EVENTS.reserve_untyped::<TraceEvent>(0) else {
+            self.count(Counter::TraceLost);
+            return;
+        };
+        event.write(build());
+        event.submit(0);
     }
 }

@@ -9,7 +9,7 @@ use proxy_common::abi::{
     Counter, EndpointSet, FrontendFlags, FrontendValue, MAPPED_BITS, Network, NetworkKey, NodeEntry,
     NodeFlags, ServiceFlags, TCP, UDP,
 };
-use shunt::kernel::Kernel;
+use shunt::kernel::{Kernel, PROGRAMS};
 use shunt::writer::{PrefixKey, Store, Writer};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -199,7 +199,7 @@ fn replacing_programs_never_leaves_a_gap() {
         for _ in 0..5 {
             drop(kernel);
             kernel = lab.open();
-            assert_eq!(kernel.attach().unwrap().replaced, 9);
+            assert_eq!(kernel.attach().unwrap().replaced, PROGRAMS.len());
         }
         stop.store(true, Ordering::Relaxed);
         let served = client.join().unwrap();

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct TraceLease(pub u64);
 
 /// A record of the ring buffer EVENTS: one decision about a new flow or call, or about what is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct TraceEvent {
     /// When: nanoseconds of CLOCK_MONOTONIC.
@@ -23,7 +23,7 @@ pub struct TraceEvent {
     pub backend: BackendRef,
     /// The socket's cookie; zero for a packet.
     pub cookie: u64,
-    /// Index of the service port in SERVICES; [`Self::NO_SERVICE`] for none.
+    /// Index of the service port in SERVICES; [`Self::NO_SERVICE`] where the decision was made before one was found.
     pub service: u32,
     /// Index of the device; zero for a socket call.
     pub device: u32,
@@ -31,12 +31,12 @@ pub struct TraceEvent {
     pub hook: u16,
     /// A [`TraceOutcome`].
     pub outcome: u16,
-    /// Why it was not forwarded: a [`crate::datapath::Reason`], else zero.
-    pub reason: u32,
+    /// What it was counted as, which says why: a [`super::Counter`].
+    pub counter: u32,
 }
 
 impl TraceEvent {
-    /// In place of a service: the decision is about none.
+    /// In place of a service.
     pub const NO_SERVICE: u32 = u32::MAX;
 }
 

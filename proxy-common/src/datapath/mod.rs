@@ -4,13 +4,16 @@
 //! A new connection goes [`find_frontend`] → [`admit`] → [`applicable_set`] → [`pick_backend`]; [`route`] is
 //! the first three.
 
+mod bind;
 mod client;
 mod lookup;
 mod pick;
 mod route;
 mod socket;
 mod tables;
+mod trace;
 
+pub use bind::may_bind;
 pub use client::{Client, Origin, PacketClient};
 pub use lookup::{Lookup, find_frontend, has_node_port, is_cluster_ip};
 pub use pick::pick_backend;

@@ -1,8 +1,11 @@
 //! The socket path: a connection to a Service is pointed at its backend when it is made, and no
 //! packet is ever rewritten.
 
+use super::trace::{self, Decided};
 use super::{Admitted, Client, Reason, Tables, Verdict, admit, applicable_set, pick::live, pick_backend};
-use crate::abi::{BackendFlags, BackendRef, Counter, ReverseEntry, SocketKey, SocketPeer};
+use crate::abi::{
+    BackendFlags, BackendRef, Counter, ReverseEntry, SocketKey, SocketPeer, TraceEvent, TraceHook,
+};
 
 /// A socket call that names a destination: connect(), or sendmsg() with an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,21 +32,24 @@ pub enum Decision {
     Drop,
 }
 
-/// Counters of one kind of call, so that connect and send share one decision.
-struct Reasons {
+/// One kind of call with its counters, so that connect and send share one decision.
+struct Kind {
+    hook: TraceHook,
     no_endpoint: Counter,
     no_local_endpoint: Counter,
     unknown_port: Counter,
     unallocated: Counter,
 }
 
-const CONNECT: Reasons = Reasons {
+const CONNECT: Kind = Kind {
+    hook: TraceHook::Connect,
     no_endpoint: Counter::ConnectNoEndpoint,
     no_local_endpoint: Counter::ConnectNoLocalEndpoint,
     unknown_port: Counter::ConnectUnknownPort,
     unallocated: Counter::ConnectUnallocated,
 };
-const SEND: Reasons = Reasons {
+const SEND: Kind = Kind {
+    hook: TraceHook::Send,
     no_endpoint: Counter::SendNoEndpoint,
     no_local_endpoint: Counter::SendNoLocalEndpoint,
     unknown_port: Counter::SendUnknownPort,
@@ -53,13 +59,18 @@ const SEND: Reasons = Reasons {
 /// connect(): points a connection to a frontend at a backend, once.
 #[inline(always)]
 pub fn connect<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decision {
-    let chosen = admit(tables, client, &dial.peer, dial.protocol).and_then(
+    let admitted = admit(tables, client, &dial.peer, dial.protocol);
+    let service = service(&admitted);
+    let chosen = admitted.and_then(
         #[inline(always)]
         |admitted| choose(tables, client, &admitted),
     );
     match chosen {
-        Ok((slot, backend)) => forward(tables, dial, slot, backend, Counter::ConnectForwarded, false),
-        Err(verdict) => refuse(tables, verdict, &CONNECT),
+        Ok((backend, peer)) => {
+            let decided = Decided { service, backend, counter: Counter::ConnectForwarded };
+            forward(tables, dial, peer, &decided, &CONNECT)
+        }
+        Err(verdict) => refuse(tables, dial, verdict, service, &CONNECT),
     }
 }
 
@@ -68,19 +79,20 @@ pub fn connect<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Dec
 #[inline(always)]
 pub fn send<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decision {
     let flow = SocketKey { cookie: dial.cookie, peer: dial.peer };
-    let chosen = admit(tables, client, &dial.peer, dial.protocol).and_then(
+    let admitted = admit(tables, client, &dial.peer, dial.protocol);
+    let service = service(&admitted);
+    let chosen = admitted.and_then(
         #[inline(always)]
         |admitted| keep_or_choose(tables, client, &flow, &admitted),
     );
-    let (slot, backend, counter) = match chosen {
+    let (peer, decided) = match chosen {
         Ok(chosen) => chosen,
-        Err(verdict) => return refuse(tables, verdict, &SEND),
+        Err(verdict) => return refuse(tables, dial, verdict, service, &SEND),
     };
-    let known = counter as u32 == Counter::SendKnownFlow as u32;
-    let decision = forward(tables, dial, slot, backend, counter, known);
-    if !known && matches!(decision, Decision::Rewrite(_)) {
+    let decision = forward(tables, dial, peer, &decided, &SEND);
+    if !is_known(&decided) && matches!(decision, Decision::Rewrite(_)) {
         // Losing this memory costs stickiness, never correctness, so a full map is no error.
-        let _ = tables.remember_udp_flow(&flow, slot);
+        let _ = tables.remember_udp_flow(&flow, decided.backend);
     }
     decision
 }
@@ -140,25 +152,43 @@ pub fn release<T: Tables>(tables: &T, cookie: u64, peer: SocketPeer) {
     }
 }
 
-/// Counts a verdict that is no endpoint, and says what it means to a socket.
+/// The service port of a call.
 #[inline(always)]
-fn refuse<T: Tables>(tables: &T, verdict: Verdict, reasons: &Reasons) -> Decision {
+fn service(admitted: &Result<Admitted, Verdict>) -> u32 {
+    match admitted {
+        Ok(admitted) => admitted.frontend.service,
+        Err(_) => TraceEvent::NO_SERVICE,
+    }
+}
+
+/// Whether the socket has sent to this backend before.
+#[inline(always)]
+const fn is_known(decided: &Decided) -> bool {
+    decided.counter as u32 == Counter::SendKnownFlow as u32
+}
+
+/// Counts and shows a verdict that is no endpoint, and says what it means to a socket.
+#[inline(always)]
+fn refuse<T: Tables>(tables: &T, dial: &Dial, verdict: Verdict, service: u32, kind: &Kind) -> Decision {
     let (decision, reason) = match verdict {
         Verdict::Reject(reason) => (Decision::Refuse, reason),
         Verdict::Drop(reason) => (Decision::Drop, reason),
         Verdict::Pass(reason) => (Decision::Pass, reason),
         Verdict::Forward(_) => (Decision::Refuse, Reason::Inconsistent),
     };
-    tables.count(match reason {
+    let counter = match reason {
         Reason::NotAService => return decision,
         Reason::SourceUnknown => Counter::SourceUnknown,
-        Reason::UnknownPort => reasons.unknown_port,
-        Reason::NoEndpoint => reasons.no_endpoint,
-        Reason::NoLocalEndpoint => reasons.no_local_endpoint,
-        Reason::Unallocated => reasons.unallocated,
+        Reason::UnknownPort => kind.unknown_port,
+        Reason::NoEndpoint => kind.no_endpoint,
+        Reason::NoLocalEndpoint => kind.no_local_endpoint,
+        Reason::Unallocated => kind.unallocated,
         // A socket's source is unknown, so it is never found outside of the ranges.
         Reason::SourceNotAllowed | Reason::Inconsistent => Counter::Inconsistent,
-    });
+    };
+    tables.count(counter);
+    let decided = Decided { service, backend: BackendRef::default(), counter };
+    trace::show(tables, kind.hook, dial, &decision, &decided);
     decision
 }
 
@@ -176,47 +206,55 @@ fn choose<T: Tables, C: Client>(
     }
 }
 
-/// The backend of a flow, and what it is counted as: the one that its last datagram went to, or a new one.
+/// The backend of a flow: the one that its last datagram went to, or a new one.
 #[inline(always)]
 fn keep_or_choose<T: Tables, C: Client>(
     tables: &T,
     client: &C,
     flow: &SocketKey,
     admitted: &Admitted,
-) -> Result<(BackendRef, SocketPeer, Counter), Verdict> {
+) -> Result<(SocketPeer, Decided), Verdict> {
+    let service = admitted.frontend.service;
     let mut counter = Counter::SendNewFlow;
-    if let Some(remembered) = tables.udp_flow(flow) {
-        if let Some(backend) = live(tables, remembered, admitted.frontend, BackendFlags::LIVE) {
-            let backend = SocketPeer::new(backend.address, backend.port);
-            return Ok((remembered, backend, Counter::SendKnownFlow));
+    if let Some(backend) = tables.udp_flow(flow) {
+        if let Some(entry) = live(tables, backend, admitted.frontend, BackendFlags::LIVE) {
+            let peer = SocketPeer::new(entry.address, entry.port);
+            return Ok((peer, Decided { service, backend, counter: Counter::SendKnownFlow }));
         }
         counter = Counter::SendStaleFlow;
     }
-    let (slot, backend) = choose(tables, client, admitted)?;
-    Ok((slot, backend, counter))
+    let (backend, peer) = choose(tables, client, admitted)?;
+    Ok((peer, Decided { service, backend, counter }))
 }
 
 /// Sends a call to a backend. The reverse entry is written *before* the caller rewrites the destination: a
 /// reply may arrive on another CPU before this program has ended.
 ///
-/// That of a `known` flow is there as a rule, but it may have been evicted since, or belong to another frontend
+/// That of a known flow is there as a rule, but it may have been evicted since, or belong to another frontend
 /// by now.
 #[inline(always)]
 fn forward<T: Tables>(
     tables: &T,
     dial: &Dial,
-    slot: BackendRef,
     backend: SocketPeer,
-    counter: Counter,
-    known: bool,
+    decided: &Decided,
+    kind: &Kind,
 ) -> Decision {
     let key = SocketKey { cookie: dial.cookie, peer: backend };
-    let entry = ReverseEntry::new(dial.peer, dial.protocol, slot);
+    let entry = ReverseEntry::new(dial.peer, dial.protocol, decided.backend);
+    let known = is_known(decided);
     let there = known && tables.reverse(&key) == Some(entry);
     if !there && tables.remember_reverse(&key, &entry).is_err() {
         tables.count(Counter::ReverseFull);
+        let decided = Decided { backend: BackendRef::default(), counter: Counter::ReverseFull, ..*decided };
+        trace::show(tables, kind.hook, dial, &Decision::Refuse, &decided);
         return Decision::Refuse;
     }
-    tables.count(counter);
-    Decision::Rewrite(backend)
+    tables.count(decided.counter);
+    let decision = Decision::Rewrite(backend);
+    if !known {
+        tables.count_flow(decided.service);
+        trace::show(tables, kind.hook, dial, &decision, decided);
+    }
+    decision
 }

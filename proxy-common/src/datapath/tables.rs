@@ -2,7 +2,7 @@
 
 use crate::abi::{
     Address, AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendKey4, FrontendKey6,
-    FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey,
+    FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey, TraceEvent,
 };
 
 /// A map had no room for an entry.
@@ -12,6 +12,12 @@ pub struct Full;
 /// The maps, as the datapath sees them. Each method is one look-up or one update; a set is read by
 /// one 64-bit load, so it is never half old and half new.
 pub trait Tables {
+    /// Zero, where a compiler must not know it: LLVM fills an array with known zeros by a function, and up to Linux
+    /// 6.1 programs that have any cost the verifier many times as much.
+    #[inline(always)]
+    fn zero(&self) -> u32 {
+        0
+    }
     /// Looks up FRONTENDS4.
     fn frontend4(&self, key: &FrontendKey4) -> Option<FrontendValue>;
     /// Looks up FRONTENDS6.
@@ -48,4 +54,19 @@ pub trait Tables {
     fn random(&self) -> u32;
     /// Adds one to a counter.
     fn count(&self, counter: Counter);
+    /// Adds a flow to the totals of a service port, where anybody keeps them.
+    #[inline(always)]
+    fn count_flow(&self, service: u32) {
+        let _ = service;
+    }
+    /// Whether somebody watches decisions. Nobody does where this is not said.
+    #[inline(always)]
+    fn watched(&self) -> bool {
+        false
+    }
+    /// Shows a decision to who watches. It is built where it is read, and only if there is room.
+    #[inline(always)]
+    fn show(&self, build: impl FnOnce() -> TraceEvent) {
+        let _ = build;
+    }
 }

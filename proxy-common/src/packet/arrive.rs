@@ -43,8 +43,8 @@ pub fn arrive<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
 #[inline(always)]
 pub fn tuple(headers: &Headers, ports: Ports) -> Tuple {
     Tuple {
-        source: headers.source,
-        destination: headers.destination,
+        source: headers.source.by_words(),
+        destination: headers.destination.by_words(),
         source_port: ports.source,
         destination_port: ports.destination,
         protocol: u32::from(headers.protocol),
@@ -55,8 +55,8 @@ pub fn tuple(headers: &Headers, ports: Ports) -> Tuple {
 #[inline(always)]
 fn datagram(headers: &Headers) -> FragmentKey {
     FragmentKey {
-        source: headers.source,
-        destination: headers.destination,
+        source: headers.source.by_words(),
+        destination: headers.destination.by_words(),
         id: headers.id,
         protocol: u32::from(headers.protocol),
     }

@@ -32,6 +32,7 @@ pub fn translate<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &
         work.to.source = work.headers.source;
     }
     let (next, hops) = flow::way_on(packet, tables, work);
+    let hops = packet.forget(u32::from(hops)) as u8;
     if matches!(next, Next::Drop | Next::Answer) {
         // No error is ever answered by one.
         return Next::Drop;
@@ -81,7 +82,6 @@ const fn is_error(v6: bool, kind: u8) -> bool {
 fn rewrite_both<P: Packet>(packet: &mut P, work: &mut Work, hops: u8) -> Option<()> {
     // `key` is no more needed: now it is the packet's new tuple.
     work.key = work.entry.other(work.tuple.protocol);
-    let v6 = work.headers.v6;
     let field = work.headers.transport.wrapping_add(2);
     let mut difference = 0;
     // Else what makes this checksum good is the sum that is yet to be completed in the packet it carries, of which
@@ -89,13 +89,15 @@ fn rewrite_both<P: Packet>(packet: &mut P, work: &mut Work, hops: u8) -> Option<
     if !checksum::is_partial(packet, field)? {
         difference = checksum::add(checksum::ports(&work.tuple, &work.key), inner_checksum(packet, work)?);
     }
-    if v6 {
+    difference = packet.forget(difference);
+    if work.headers.is_v6(packet) {
         // An IPv4 header sums up to the same, by its checksum.
         difference = checksum::add(difference, checksum::addresses(&work.tuple, &work.key, true));
         let outer =
             Tuple { source: work.headers.source, destination: work.headers.destination, ..work.tuple };
         difference = checksum::add(difference, checksum::addresses(&outer, &work.to, true));
     }
+    difference = packet.forget(difference);
     let ports = Ports { source: work.key.source_port, destination: work.key.destination_port };
     packet.store(work.inner.transport, &ports, Sum::Changed)?;
     rewrite::addresses(packet, &work.inner, &work.key, work.inner.hops)?;
@@ -109,7 +111,7 @@ fn rewrite_both<P: Packet>(packet: &mut P, work: &mut Work, hops: u8) -> Option<
 #[inline(always)]
 fn inner_checksum<P: Packet>(packet: &mut P, work: &Work) -> Option<u32> {
     let inner: &Headers = &work.inner;
-    let field = inner.transport.wrapping_add(match inner.protocol {
+    let field = inner.transport.wrapping_add(match inner.protocol(packet) {
         TCP => 16,
         UDP => 6,
         // SCTP's cannot be corrected without the rest of its packet.
@@ -120,16 +122,16 @@ fn inner_checksum<P: Packet>(packet: &mut P, work: &Work) -> Option<u32> {
         return Some(0);
     }
     let old: u16 = packet.load(field)?;
-    if old == 0 && inner.protocol == UDP {
+    if old == 0 && inner.protocol(packet) == UDP {
         return Some(0);
     }
     let difference = checksum::add(
-        checksum::addresses(&work.tuple, &work.key, work.headers.v6),
+        packet.forget(checksum::addresses(&work.tuple, &work.key, work.headers.is_v6(packet))),
         checksum::ports(&work.tuple, &work.key),
     );
     let mut new = checksum::updated(old, difference);
     // Zero stands for "none".
-    if new == 0 && inner.protocol == UDP {
+    if new == 0 && inner.protocol(packet) == UDP {
         new = 0xffff;
     }
     packet.store(field, &new, Sum::Changed)?;

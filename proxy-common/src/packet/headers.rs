@@ -64,6 +64,11 @@ pub enum Part {
     Later,
 }
 
+/// The parts as numbers.
+const WHOLE: u32 = Part::Whole as u32;
+const FIRST: u32 = Part::First as u32;
+const LATER: u32 = Part::Later as u32;
+
 /// The IP header of a packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers {
@@ -84,6 +89,20 @@ pub struct Headers {
     pub part: Part,
     pub source: Address,
     pub destination: Address,
+}
+
+impl Headers {
+    /// `v6`, looked at anew: see [`Packet::forget`].
+    #[inline(always)]
+    pub fn is_v6<P: Packet>(&self, packet: &P) -> bool {
+        packet.forget(u32::from(self.v6)) != 0
+    }
+
+    /// `protocol`, likewise.
+    #[inline(always)]
+    pub fn protocol<P: Packet>(&self, packet: &P) -> u8 {
+        packet.forget(u32::from(self.protocol)) as u8
+    }
 }
 
 /// What a transport header says.
@@ -165,8 +184,10 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
     let mut next = header.next_header;
     let mut at = ip.wrapping_add(size_of::<Ipv6>() as u32);
     let end = at.wrapping_add(u32::from(u16::from_be(header.payload_length)));
-    let (mut part, mut id) = (Part::Whole, 0);
+    let (mut part, mut id) = (WHOLE, 0);
     for _ in 0..MOST_EXTENSIONS {
+        (at, next) = (packet.forget(at), packet.forget(u32::from(next)) as u8);
+        (part, id) = (packet.forget(part), packet.forget(id));
         match next {
             HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING => {
                 let [following, length, _, left] = packet.load::<[u8; 4]>(at)?;
@@ -190,9 +211,9 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
                 match (first & 0xfff8, first & 1) {
                     // An atomic fragment (RFC 6946): all there is.
                     (0, 0) => {}
-                    (0, _) => (part, id) = (Part::First, identification),
+                    (0, _) => (part, id) = (FIRST, identification),
                     _ => {
-                        (part, id) = (Part::Later, identification);
+                        (part, id) = (LATER, identification);
                         break;
                     }
                 }
@@ -202,14 +223,18 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
     }
     *into = Headers {
         ip,
-        transport: at,
+        transport: packet.forget(at),
         end,
-        id,
+        id: packet.forget(id),
         v6: true,
         hops: header.hops,
         checksum: 0,
-        protocol: next,
-        part,
+        protocol: packet.forget(u32::from(next)) as u8,
+        part: match packet.forget(part) {
+            WHOLE => Part::Whole,
+            FIRST => Part::First,
+            _ => Part::Later,
+        },
         source: Address { words: header.source },
         destination: Address { words: header.destination },
     };

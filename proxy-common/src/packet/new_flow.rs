@@ -6,7 +6,7 @@ use super::{
 };
 use crate::abi::{
     Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
-    PacketFlags, Ports, Seen, SocketPeer, TCP, TraceOutcome, Tuple,
+    PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple,
 };
 use crate::datapath::{Client, Origin, Reason, Tables, Verdict, is_cluster_ip, pick_backend, route};
 
@@ -105,12 +105,14 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     let local = backend.flags.contains(BackendFlags::LOCAL);
     if let Err(counter) = open(packet, tables, work, origin, local) {
         tables.count(counter);
+        trace::refused(packet, tables, work, service, TraceOutcome::Dropped, counter);
         return Next::Drop;
     }
-    tables.count(if work.again { Counter::FlowReplaced } else { Counter::FlowNew });
+    let counter = if work.again { Counter::FlowReplaced } else { Counter::FlowNew };
+    tables.count(counter);
     tables.account(service, 1, packet.length().wrapping_sub(work.headers.ip), false);
     arrive::remember_fragments(tables, work);
-    trace::forwarded(packet, tables, work);
+    trace::forwarded(packet, tables, work, counter);
     // Another CPU may have begun it, from a packet met elsewhere.
     if flow::hook(work.entry.flags) as u8 != packet.hook() as u8 {
         return Next::Pass;
@@ -123,7 +125,7 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
 /// One from a backend to an address that stood for a client, where the flow's entry was lost, must not come to the
 /// node's own stack: that would reset the connection. The client's next packet finds the same port again.
 #[inline(always)]
-fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry, work: &Work) -> Next {
+fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry, work: &mut Work) -> Next {
     let settings = tables.settings();
     let tuple = &work.tuple;
     let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
@@ -135,6 +137,8 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry
         && !packet.has_socket(tuple)
     {
         tables.count(Counter::FlowLost);
+        let (outcome, none) = (TraceOutcome::Dropped, TraceEvent::NO_SERVICE);
+        trace::refused(packet, tables, work, none, outcome, Counter::FlowLost);
         return Next::Drop;
     }
     Next::Pass
@@ -281,7 +285,7 @@ fn refuse<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work, v
         Verdict::Drop(reason) | Verdict::Pass(reason) => (reason, false),
         Verdict::Forward(_) => (Reason::Inconsistent, false),
     };
-    tables.count(match reason {
+    let counter = match reason {
         Reason::UnknownPort => Counter::PacketUnknownPort,
         Reason::NoEndpoint => Counter::PacketNoEndpoint,
         Reason::NoLocalEndpoint => Counter::PacketNoLocalEndpoint,
@@ -289,9 +293,10 @@ fn refuse<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work, v
         Reason::SourceNotAllowed => Counter::PacketSourceNotAllowed,
         // A packet has a source, and what is no service was let pass.
         Reason::NotAService | Reason::SourceUnknown | Reason::Inconsistent => Counter::Inconsistent,
-    });
+    };
+    tables.count(counter);
     let outcome = if reject { TraceOutcome::Rejected } else { TraceOutcome::Dropped };
-    trace::refused(packet, tables, work, outcome, reason);
+    trace::refused(packet, tables, work, TraceEvent::NO_SERVICE, outcome, counter);
     if reject {
         work.answer = Answer::Refusal;
         Next::Answer

@@ -37,7 +37,8 @@ pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, hops: u8) -> Option<()> {
 /// Replaces the addresses and the time to live.
 #[inline(always)]
 pub fn addresses<P: Packet>(packet: &mut P, headers: &Headers, to: &Tuple, hops: u8) -> Option<()> {
-    if headers.v6 {
+    let hops = packet.forget(u32::from(hops)) as u8;
+    if headers.is_v6(packet) {
         if hops != headers.hops {
             packet.store(headers.ip.wrapping_add(7), &hops, Sum::Changed)?;
         }
@@ -79,8 +80,9 @@ fn transport<P: Packet>(packet: &mut P, headers: &Headers, from: &Tuple, to: &Tu
         return Some(());
     }
     let udp = headers.protocol == UDP;
-    let field = at.wrapping_add(if headers.protocol == TCP { 16 } else { 6 });
-    packet.fix_checksum(field, checksum::addresses(from, to, headers.v6), Fix::PseudoHeader, udp)?;
+    let field = packet.forget(at.wrapping_add(if headers.protocol == TCP { 16 } else { 6 }));
+    let addresses = packet.forget(checksum::addresses(from, to, headers.is_v6(packet)));
+    packet.fix_checksum(field, addresses, Fix::PseudoHeader, udp)?;
     if changed {
         packet.fix_checksum(field, checksum::ports(from, to), Fix::Payload, udp)?;
         packet.store(at, &ports, Sum::Balanced)?;

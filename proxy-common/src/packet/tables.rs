@@ -1,7 +1,7 @@
 //! What the packet path reads and writes beside [`Tables`].
 
 use super::FlowTouch;
-use crate::abi::{DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, TraceEvent, Tuple};
+use crate::abi::{DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, Tuple};
 use crate::datapath::Tables;
 
 /// Why an entry was not written.
@@ -31,10 +31,6 @@ pub trait PacketTables: Tables {
     fn device(&self, device: u32) -> Option<DeviceEntry>;
     /// How the packet path works.
     fn settings(&self) -> PacketSettings;
-    /// Adds to the totals of a service port.
+    /// Adds to the totals of a service port what packets have carried.
     fn account(&self, service: u32, flows: u32, bytes: u32, reply: bool);
-    /// Whether somebody watches decisions.
-    fn watched(&self) -> bool;
-    /// Shows a decision to who watches. It is built where it is read, and only if there is room.
-    fn show(&self, build: impl FnOnce() -> TraceEvent);
 }

@@ -1,33 +1,27 @@
 //! Shows decisions to who watches them.
 
 use super::{Hook, Packet, PacketTables, Work};
-use crate::abi::{FlowEntry, TraceEvent, TraceHook, TraceOutcome, Tuple};
-use crate::datapath::Reason;
+use crate::abi::{BackendRef, Counter, TraceEvent, TraceHook, TraceOutcome};
 
 /// What is shown of a packet that went to a backend.
 #[inline(always)]
-pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work) {
-    show(packet, tables, &work.tuple, &work.entry, TraceOutcome::Forwarded, 0);
+pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work, counter: Counter) {
+    let (service, backend) = (work.entry.service, work.entry.backend);
+    show(packet, tables, work, TraceOutcome::Forwarded, service, backend, counter);
 }
 
-/// What is shown of a packet that went nowhere.
+/// What is shown of a packet that went nowhere; of one that named no service port so far,
+/// [`TraceEvent::NO_SERVICE`].
 #[inline(always)]
 pub fn refused<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    work: &mut Work,
+    work: &Work,
+    service: u32,
     outcome: TraceOutcome,
-    reason: Reason,
+    counter: Counter,
 ) {
-    work.entry = FlowEntry {
-        source: work.tuple.source,
-        destination: work.tuple.destination,
-        source_port: work.tuple.source_port,
-        destination_port: work.tuple.destination_port,
-        service: TraceEvent::NO_SERVICE,
-        ..FlowEntry::default()
-    };
-    show(packet, tables, &work.tuple, &work.entry, outcome, reason as u32);
+    show(packet, tables, work, outcome, service, BackendRef::default(), counter);
 }
 
 /// Shows a decision, if somebody watches.
@@ -35,33 +29,35 @@ pub fn refused<P: Packet, T: PacketTables>(
 fn show<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    before: &Tuple,
-    entry: &FlowEntry,
+    work: &Work,
     outcome: TraceOutcome,
-    reason: u32,
+    service: u32,
+    backend: BackendRef,
+    counter: Counter,
 ) {
     if !tables.watched() {
         return;
     }
-    let time = tables.now();
+    let (time, cookie) = (tables.now(), u64::from(tables.zero()));
     let device = packet.device();
     let hook = match packet.hook() {
         Hook::Ingress => TraceHook::Ingress,
         Hook::Egress => TraceHook::Egress,
     } as u16;
+    let forwarded = outcome as u16 == TraceOutcome::Forwarded as u16;
     tables.show(
         #[inline(always)]
         || TraceEvent {
             time,
-            before: *before,
-            after: entry.translated(before.protocol),
-            backend: entry.backend,
-            cookie: 0,
-            service: entry.service,
+            before: work.tuple,
+            after: if forwarded { work.entry.translated(work.tuple.protocol) } else { work.tuple },
+            backend,
+            cookie,
+            service,
             device,
             hook,
             outcome: outcome as u16,
-            reason,
+            counter: counter as u32,
         },
     );
 }

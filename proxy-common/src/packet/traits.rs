@@ -78,6 +78,12 @@ pub enum Fix {
 /// A packet, and what the kernel knows around it. Offsets are bytes from its first one, which is that of the link
 /// header where there is one. A method fails where the packet ends before, or memory does.
 pub trait Packet {
+    /// The same value, of which a verifier knows nothing any more. Up to Linux 6.1 it would walk what follows once
+    /// for each value that different ways lead to.
+    #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        value
+    }
     /// Where it is met.
     fn hook(&self) -> Hook;
     /// Index of the device.

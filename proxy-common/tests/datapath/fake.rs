@@ -4,7 +4,7 @@ use proxy_common::{
     abi::{
         Address, AffinityClient, AffinityEntry, AffinityKey, BackendEntry, BackendFlags, BackendRef, Counter,
         EndpointSet, FrontendFlags, FrontendKey4, FrontendKey6, FrontendValue, NodeFlags, ReverseEntry,
-        Scope, ServiceEntry, ServiceFlags, SocketKey, SocketPeer,
+        Scope, ServiceEntry, ServiceFlags, SocketKey, SocketPeer, TraceEvent,
     },
     datapath::{Client, Dial, Full, Origin, Tables},
 };
@@ -30,6 +30,12 @@ pub struct Fake {
     pub reverse: RefCell<HashMap<SocketKey, ReverseEntry>>,
     pub affinities: RefCell<HashMap<AffinityKey, AffinityEntry>>,
     pub counters: RefCell<HashMap<Counter, u64>>,
+    /// Flows by service port.
+    pub flows: RefCell<HashMap<u32, u64>>,
+    /// Somebody watches.
+    pub watched: bool,
+    /// What was shown.
+    pub events: RefCell<Vec<TraceEvent>>,
     pub random: Cell<u32>,
     pub now: Cell<u64>,
     /// The next frontend look-up finds this: an element that another key was given meanwhile.
@@ -235,5 +241,15 @@ impl Tables for Fake {
     }
     fn count(&self, counter: Counter) {
         *self.counters.borrow_mut().entry(counter).or_default() += 1;
+    }
+    fn count_flow(&self, service: u32) {
+        *self.flows.borrow_mut().entry(service).or_default() += 1;
+    }
+    fn watched(&self) -> bool {
+        self.watched
+    }
+    fn show(&self, build: impl FnOnce() -> TraceEvent) {
+        assert!(self.watched, "nobody watches");
+        self.events.borrow_mut().push(build());
     }
 }

@@ -1,7 +1,10 @@
 //! The command line.
 
-use super::asked::{Asker, Destination};
-use super::packet_args::PacketArgs;
+use super::{
+    asked::{Asker, Destination},
+    packet_args::PacketArgs,
+    watch_args::{TOP_EXAMPLES, TRACE_EXAMPLES, TopArgs, TraceArgs},
+};
 use crate::{engine::Rules, select::NodePortAddresses, writer::Capacities};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -60,6 +63,17 @@ pub enum Command {
     /// Show whether the programs are attached, how full the maps are, and what was counted.
     #[command(after_help = "Example:\n  shunt status")]
     Status(StatusArgs),
+    /// Show decisions as they are made: what clients dial, where it goes, and why it is refused.
+    ///
+    /// Follows connections and the first datagrams of sockets, and the first packets of flows. It needs no running
+    /// agent, and costs the node next to nothing while nobody watches. One can watch at a time.
+    #[command(after_help = TRACE_EXAMPLES)]
+    Trace(TraceArgs),
+    /// Show which Services carry most, by connections and bytes.
+    ///
+    /// Counts from its own start on, or from when a service port was first seen.
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(TopArgs),
     /// Show Shunt at work in a laboratory of network namespaces, and remove it again.
     #[command(after_help = "Example:\n  shunt demo --manifests examples/")]
     Demo(DemoArgs),

@@ -3,7 +3,7 @@
 use super::exit::Usage;
 use crate::{
     explain::{Question, affinity_key},
-    kernel::{Kernel, KernelError, PinnedMaps},
+    kernel::{Kernel, KernelError, PinnedMaps, Watcher},
     writer::MemoryMaps,
 };
 use proxy_common::datapath::Tables as _;
@@ -15,12 +15,24 @@ use std::path::Path;
 /// # Errors
 /// [`Usage`] where no agent has run; else of the call that failed.
 pub fn open(pin_path: &Path, instead: &str) -> anyhow::Result<PinnedMaps> {
-    Kernel::read_only(pin_path).map_err(|error| match error {
+    Kernel::read_only(pin_path).map_err(|error| explained(error, instead))
+}
+
+/// Opens what an agent has pinned to watch its decisions.
+///
+/// # Errors
+/// [`Usage`] where no agent has run; else of the call that failed.
+pub fn watch(pin_path: &Path) -> anyhow::Result<Watcher> {
+    Watcher::open(pin_path).map_err(|error| explained(error, ""))
+}
+
+fn explained(error: KernelError, instead: &str) -> anyhow::Error {
+    match error {
         KernelError::NotPinned { .. } => anyhow::Error::new(Usage(format!(
             "{error}; start one with `shunt run`, or name its --pin-path{instead}"
         ))),
         other => other.into(),
-    })
+    }
 }
 
 /// Copies what an agent has pinned, with what it remembers of the client that is asked about.

@@ -8,6 +8,7 @@ mod asked;
 mod collect;
 mod document;
 mod dump;
+mod ending;
 mod exit;
 mod explain;
 mod follow;
@@ -19,9 +20,13 @@ mod packets;
 mod plan;
 mod problems;
 mod run;
+mod span;
 mod stale;
 mod status;
 mod table;
+mod top;
+mod trace;
+mod watch_args;
 
 use clap::Parser;
 use std::{io::IsTerminal as _, process::ExitCode};
@@ -37,6 +42,8 @@ pub fn main() -> ExitCode {
         args::Command::Explain(args) => explain::explain(&args),
         args::Command::Dump(args) => dump::dump(&args),
         args::Command::Status(args) => status::status(&args),
+        args::Command::Trace(args) => trace::trace(&args),
+        args::Command::Top(args) => top::top(&args),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))

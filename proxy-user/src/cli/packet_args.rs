@@ -26,6 +26,10 @@ pub struct PacketArgs {
     /// net.ipv4.ip_local_port_range nor NodePorts use].
     #[arg(long, value_name = "LOW-HIGH")]
     pub snat_ports: Option<PortRange>,
+    /// Refuses processes of the node that bind a NodePort, with EADDRINUSE. Their clients would come to the NodePort's
+    /// endpoints, and they would wait for ever.
+    #[arg(long)]
+    pub bind_protection: bool,
 }
 
 impl PacketArgs {
@@ -39,10 +43,14 @@ impl PacketArgs {
 
     /// How the programs work.
     pub fn flags(&self) -> PacketFlags {
-        match self.masquerade {
-            Masquerade::Auto => PacketFlags::default(),
-            Masquerade::Always => PacketFlags::MASQUERADE_ALWAYS,
+        let mut flags = PacketFlags::default();
+        if self.masquerade == Masquerade::Always {
+            flags |= PacketFlags::MASQUERADE_ALWAYS;
         }
+        if self.bind_protection {
+            flags |= PacketFlags::BIND_PROTECTION;
+        }
+        flags
     }
 }
 

@@ -102,6 +102,8 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
                 "NODE" | "PACKETS" | "TRACE" => (None, 1),
                 "FLOWS" => (None, capacities.flows),
                 "FRAGMENTS" => (None, 2_048),
+                "STAGES" => (None, 4),
+                "SCRATCH" => (None, 1),
                 "DEVICES" => (None, 4_096),
                 "EVENTS" => (None, 262_144),
                 "STATS" => (None, capacities.services),

@@ -18,7 +18,7 @@ pub type ProgramName = &'static str;
 
 /// The programs and where each is attached. What restores addresses comes first, so that no
 /// address is rewritten that nothing restores; what detaches goes the other way round.
-pub const PROGRAMS: [(ProgramName, bpf_attach_type); 9] = [
+pub const PROGRAMS: [(ProgramName, bpf_attach_type); 11] = [
     ("sock_release", BPF_CGROUP_INET_SOCK_RELEASE),
     ("getpeername4", BPF_CGROUP_INET4_GETPEERNAME),
     ("getpeername6", BPF_CGROUP_INET6_GETPEERNAME),
@@ -28,6 +28,8 @@ pub const PROGRAMS: [(ProgramName, bpf_attach_type); 9] = [
     ("sendmsg6", BPF_CGROUP_UDP6_SENDMSG),
     ("connect4", BPF_CGROUP_INET4_CONNECT),
     ("connect6", BPF_CGROUP_INET6_CONNECT),
+    ("post_bind4", BPF_CGROUP_INET4_POST_BIND),
+    ("post_bind6", BPF_CGROUP_INET6_POST_BIND),
 ];
 
 /// Names of [`PROGRAMS`], in the order in which they are detached.

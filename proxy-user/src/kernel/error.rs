@@ -58,6 +58,17 @@ pub enum KernelError {
         /// Who holds it, where /proc/locks says so.
         holder: Option<Holder>,
     },
+    /// Another process watches the decisions of a pin path.
+    #[error(
+        "the decisions of {path} are watched by {} already, and they have one reader: stop that process first",
+        holder_text(.holder.as_ref())
+    )]
+    Watched {
+        /// The pin path.
+        path: PathBuf,
+        /// Who watches, where /proc/locks says so.
+        holder: Option<Holder>,
+    },
     /// A pinned map is not what this version of Shunt makes.
     #[error(
         "pinned map {pin} is {found}, but Shunt needs {expected}: remove that pin, or choose another pin path"

@@ -50,7 +50,7 @@ impl PinLock {
 }
 
 /// Whether a directory still lies at its path.
-fn is_at(dir: &File, path: &Path) -> bool {
+pub(super) fn is_at(dir: &File, path: &Path) -> bool {
     let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
     matches!((dir.metadata(), fs::metadata(path)), (Ok(ours), Ok(there)) if identity(&ours) == identity(&there))
 }

@@ -34,7 +34,9 @@ mod pinned;
 mod programs;
 mod shape;
 mod stale;
+mod stats;
 pub mod sys;
+mod watch;
 mod wire;
 
 pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
@@ -51,3 +53,4 @@ pub use pinned::PinnedMaps;
 pub use programs::Programs;
 pub use shape::MapShape;
 pub use stale::{Closed, close_stale_sockets};
+pub use watch::{LEASE, Watcher};

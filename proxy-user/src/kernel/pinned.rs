@@ -7,16 +7,19 @@ use super::cgroup::Cgroup;
 use super::collector::{Collected, Collector};
 use super::entries::read_all;
 use super::error::KernelError;
+use super::lock;
 use super::object::{self, MapName};
 use super::packets::{self, DeviceAttachment};
 use super::shape::MapShape;
+use super::stats::read_stats;
 use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
 use proxy_common::abi::{
     AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, PacketSettings,
-    ServiceEntry, TraceLease,
+    ServiceEntry, ServiceStats, TraceLease,
 };
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -35,6 +38,8 @@ pub struct PinnedMaps {
     pub(super) node: MappedArray<NodeEntry>,
     pub(super) flows: MapFd,
     fragments: MapFd,
+    stages: MapFd,
+    scratch: MapFd,
     pub(super) devices: MapFd,
     pub(super) packets: MappedArray<PacketSettings>,
     pub(super) trace: MappedArray<TraceLease>,
@@ -45,6 +50,8 @@ pub struct PinnedMaps {
     pub(super) reverse: MapFd,
     counters: MapFd,
     dirs: PinDirs,
+    /// The directory of the maps.
+    dir: File,
 }
 
 impl PinnedMaps {
@@ -64,7 +71,16 @@ impl PinnedMaps {
         access: Access,
     ) -> Result<Self, KernelError> {
         let open = |name| open_pin(&dirs, shapes, name, access);
+        // Before the maps: if they are replaced meanwhile, so is it.
+        let dir = File::open(&dirs.maps).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => KernelError::NotPinned { pin: dirs.maps.clone() },
+            ErrorKind::PermissionDenied => {
+                KernelError::Privileges { call: "open", capability: "CAP_BPF and CAP_DAC_OVERRIDE" }
+            }
+            _ => KernelError::path(&dirs.maps, "open", source),
+        })?;
         Ok(Self {
+            dir,
             frontends4: open(object::FRONTENDS4)?,
             frontends6: open(object::FRONTENDS6)?,
             services: array(&dirs, shapes, object::SERVICES, access)?,
@@ -76,6 +92,8 @@ impl PinnedMaps {
             node: array(&dirs, shapes, object::NODE, access)?,
             flows: open(object::FLOWS)?,
             fragments: open(object::FRAGMENTS)?,
+            stages: open(object::STAGES)?,
+            scratch: open(object::SCRATCH)?,
             devices: open(object::DEVICES)?,
             packets: array(&dirs, shapes, object::PACKETS, access)?,
             trace: array(&dirs, shapes, object::TRACE, access)?,
@@ -131,6 +149,21 @@ impl PinnedMaps {
         }
     }
 
+    /// What service ports have carried since the maps were made, by index: at least `count`, as far as the map has so
+    /// many. An index may have belonged to another service port before.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_BATCH.
+    pub fn stats(&self, count: u32) -> Result<Vec<ServiceStats>, WriteError> {
+        read_stats(&self.stats, count).map_err(|source| failed(object::STATS, "BPF_MAP_LOOKUP_BATCH", source))
+    }
+
+    /// Whether these maps are still those of the pin path. Once they are not, nothing changes in them any more.
+    #[must_use]
+    pub fn are_pinned(&self) -> bool {
+        lock::is_at(&self.dir, &self.dirs.maps)
+    }
+
     /// Bytes of kernel memory that each map takes.
     ///
     /// # Errors
@@ -152,6 +185,8 @@ impl PinnedMaps {
             (object::FLOWS, &self.flows),
             (object::FRAGMENTS, &self.fragments),
             (object::DEVICES, &self.devices),
+            (object::STAGES, &self.stages),
+            (object::SCRATCH, &self.scratch),
             (object::PACKETS, self.packets.map()),
             (object::TRACE, self.trace.map()),
             (object::EVENTS, &self.events),
@@ -283,7 +318,7 @@ pub(super) fn open_pin(
 
 /// Opens and maps an array. The kernel maps none through a descriptor for reading only, so the
 /// mapping alone keeps a reader from writing.
-fn array<T: FromBytes + IntoBytes + Immutable>(
+pub(super) fn array<T: FromBytes + IntoBytes + Immutable>(
     dirs: &PinDirs,
     shapes: &[(MapName, MapShape)],
     object: MapName,

@@ -35,6 +35,14 @@ impl MapShape {
             .any(|kind| *kind as u32 == self.map_type)
     }
 
+    /// True for an array, per CPU or not.
+    #[must_use]
+    pub fn is_array(&self) -> bool {
+        [bpf_map_type::BPF_MAP_TYPE_ARRAY, bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY]
+            .iter()
+            .any(|kind| *kind as u32 == self.map_type)
+    }
+
     /// True for a map that holds one value per CPU under each key.
     #[must_use]
     pub fn is_per_cpu(&self) -> bool {

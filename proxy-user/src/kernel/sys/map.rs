@@ -154,12 +154,13 @@ impl MapFd {
         unsafe { self.batch(bpf_cmd::BPF_MAP_DELETE_BATCH, keys, &[], count) }
     }
 
-    /// Reads the next entries of a hash map by one call (Linux 5.6) into `keys` and `values`, which
-    /// hold the same number of entries. Returns how many there were, and whether more may follow.
+    /// Reads the next entries of a hash map or array by one call (Linux 5.6) into `keys` and `values`,
+    /// which hold the same number of entries. Returns how many there were, and whether more may follow.
     /// `cursor` starts as zeros; `first` says that it does.
     ///
     /// # Errors
-    /// Of BPF_MAP_LOOKUP_BATCH; ENOSPC: one bucket alone holds more entries than the buffers.
+    /// Of BPF_MAP_LOOKUP_BATCH; ENOSPC: one bucket alone holds more entries than the buffers. EINVAL and
+    /// ENOTSUPP: the kernel has no batches, or none for this type.
     pub fn lookup_batch(
         &self,
         cursor: &mut u64,
@@ -167,8 +168,8 @@ impl MapFd {
         keys: &mut [u8],
         values: &mut [u8],
     ) -> io::Result<(usize, bool)> {
-        // The cursor of a hash map is a bucket number of 4 bytes; of other types it is a key.
-        if !self.shape.is_hash() {
+        // The cursor of a hash map is a bucket number, that of an array an index: 4 bytes. Of other types it is a key.
+        if !self.shape.is_hash() && !self.shape.is_array() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let count = self.count(keys)?;
@@ -181,7 +182,7 @@ impl MapFd {
         attr.batch.values = values.as_mut_ptr() as u64;
         attr.batch.count = count as u32;
         attr.batch.map_fd = number(self.as_fd());
-        // SAFETY: the buffers hold `count` entries each; both cursors hold the 4 bytes of a bucket.
+        // SAFETY: the buffers hold `count` entries each; both cursors hold the 4 bytes that it reads and writes.
         let result = unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) };
         // SAFETY: any bit pattern is a valid number.
         let read = unsafe { attr.batch.count } as usize;
@@ -226,8 +227,11 @@ impl MapFd {
         })
     }
 
-    /// Bytes that one value takes in a call.
-    fn value_len(&self) -> io::Result<u32> {
+    /// Bytes that one value takes in a call: of a per-CPU map the values of all possible CPUs, each padded to 8 bytes.
+    ///
+    /// # Errors
+    /// Where the number of CPUs cannot be read.
+    pub fn value_len(&self) -> io::Result<u32> {
         if !self.shape.is_per_cpu() {
             return Ok(self.shape.value_size);
         }
