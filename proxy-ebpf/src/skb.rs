@@ -123,6 +123,11 @@ impl Skb {
                 return TC_ACT_SHOT;
             }
         }
+        if gateway == Address::default() {
+            // SAFETY: no neighbour is named: the helper reads nothing, and looks up the route itself.
+            let action = unsafe { bpf_redirect_neigh(device, ptr::null_mut(), 0, 0) };
+            return action as i32;
+        }
         let neighbour = &mut self.questions().neighbour;
         match gateway.v4_word() {
             Some(word) => {
@@ -323,6 +328,12 @@ impl Packet for Skb {
             FIB_SUCCESS | FIB_NO_NEIGHBOUR | FIB_FRAGMENTATION_NEEDED => {
                 if self.is_too_big(device, i64::from(found) == FIB_FRAGMENTATION_NEEDED) {
                     return NextHop::TooBig { device };
+                }
+                // A packet that waits for its neighbour's hardware address goes, once that is known, where the route
+                // that is attached to it leads (neigh_update): at egress that is the route to the frontend. Only a
+                // route that bpf_redirect_neigh looked up itself takes its place.
+                if i64::from(found) == FIB_NO_NEIGHBOUR {
+                    return NextHop::Device { device, gateway: Address::default() };
                 }
                 let gateway = if query.family == AF_INET {
                     // SAFETY: of these fields' union the kernel has filled the one of this family.

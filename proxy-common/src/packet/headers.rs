@@ -113,6 +113,8 @@ pub struct Transport {
     pub begins: bool,
     /// What its sender does by it.
     pub seen: Seen,
+    /// It has a checksum; UDP may go without.
+    pub has_checksum: bool,
 }
 
 /// Where the IP header of a packet begins, and its EtherType.
@@ -133,15 +135,21 @@ fn link<P: Packet>(packet: &P, device: DeviceFlags) -> Option<(u32, u16)> {
     Some(found)
 }
 
-/// Reads the IP header; `None` for what is no IP packet, or one that nobody but its receiver should touch.
+/// Reads the IP header; `None` for what is no IP packet, not all of one, or one that nobody but its receiver should
+/// touch.
 #[inline(always)]
 pub fn read<P: Packet>(packet: &P, device: DeviceFlags, into: &mut Headers) -> Option<()> {
     let (ip, ethertype) = link(packet, device)?;
     match ethertype {
-        IPV4 => ipv4(packet, ip, into),
-        IPV6 => ipv6(packet, ip, into),
-        _ => None,
+        IPV4 => ipv4(packet, ip, into)?,
+        IPV6 => ipv6(packet, ip, into)?,
+        _ => return None,
     }
+    if packet.is_segmented() {
+        // Beyond 64 KiB its length field is zero.
+        into.end = packet.length();
+    }
+    (into.transport <= into.end && into.end <= packet.length()).then_some(())
 }
 
 /// Reads an IPv4 header at `ip`.
@@ -253,17 +261,32 @@ pub const fn is_icmp(headers: &Headers) -> bool {
     headers.protocol == if headers.v6 { ICMPV6 } else { ICMP }
 }
 
-/// Reads the transport header of a protocol that has ports.
+/// Reads the transport header of a protocol that has ports; `None` if that is cut short.
 #[inline(always)]
 pub fn transport<P: Packet>(packet: &P, headers: &Headers) -> Option<Transport> {
+    let least = match headers.protocol {
+        TCP => 20,
+        UDP => 8,
+        // With the header of a chunk.
+        _ => 16,
+    };
+    if headers.end.wrapping_sub(headers.transport) < least {
+        return None;
+    }
     if headers.protocol == UDP {
-        let ports: Ports = packet.load(headers.transport)?;
-        return Some(Transport { ports, begins: false, seen: Seen::ANY });
+        let [ports, length_and_checksum] = packet.load::<[u32; 2]>(headers.transport)?;
+        let has_checksum = u32::from_be(length_and_checksum) & 0xffff != 0;
+        return Some(Transport {
+            ports: zerocopy::transmute!(ports),
+            begins: false,
+            seen: Seen::ANY,
+            has_checksum,
+        });
     }
     let [ports, _, _, fourth] = packet.load::<[u32; 4]>(headers.transport)?;
     let fourth = u32::from_be(fourth);
     let (begins, seen) = if headers.protocol == TCP { tcp(fourth) } else { sctp(fourth) };
-    Some(Transport { ports: zerocopy::transmute!(ports), begins, seen })
+    Some(Transport { ports: zerocopy::transmute!(ports), begins, seen, has_checksum: true })
 }
 
 /// Bytes 12 to 15 of a TCP header (RFC 9293).

@@ -29,7 +29,7 @@ struct Ipv6Tail {
 #[inline(always)]
 pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, hops: u8) -> Option<()> {
     if work.has_transport {
-        transport(packet, &work.headers, &work.tuple, &work.to)?;
+        transport(packet, work)?;
     }
     addresses(packet, &work.headers, &work.to, hops)
 }
@@ -67,7 +67,8 @@ pub fn addresses<P: Packet>(packet: &mut P, headers: &Headers, to: &Tuple, hops:
 
 /// Replaces the ports, and corrects the transport checksum, which is over the addresses too.
 #[inline(always)]
-fn transport<P: Packet>(packet: &mut P, headers: &Headers, from: &Tuple, to: &Tuple) -> Option<()> {
+fn transport<P: Packet>(packet: &mut P, work: &Work) -> Option<()> {
+    let Work { headers, tuple: from, to, .. } = work;
     let at = headers.transport;
     let ports = Ports { source: to.source_port, destination: to.destination_port };
     let changed = from.source_port != to.source_port || from.destination_port != to.destination_port;
@@ -78,6 +79,9 @@ fn transport<P: Packet>(packet: &mut P, headers: &Headers, from: &Tuple, to: &Tu
             packet.store(at, &ports, Sum::Changed)?;
         }
         return Some(());
+    }
+    if !work.transport.has_checksum {
+        return if changed { packet.store(at, &ports, Sum::Changed) } else { Some(()) };
     }
     let udp = headers.protocol == UDP;
     let field = packet.forget(at.wrapping_add(if headers.protocol == TCP { 16 } else { 6 }));

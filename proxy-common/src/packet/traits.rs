@@ -20,7 +20,7 @@ pub enum NextHop {
     Device {
         /// Index of the device.
         device: u32,
-        /// The neighbour.
+        /// The neighbour; `::` for whichever the kernel finds, because nobody knows its hardware address yet.
         gateway: Address,
     },
     /// To the node itself.
@@ -45,7 +45,7 @@ pub enum Action {
     Forward {
         /// Index of the device.
         device: u32,
-        /// The neighbour.
+        /// The neighbour, as in [`NextHop::Device`].
         gateway: Address,
     },
     /// It goes back to where it came from: it is an answer now.

@@ -126,7 +126,7 @@ mod tests {
 
     /// Bytes of a value of SCRATCH. It belongs to the ABI as the types do: a program meets what one of another agent
     /// left there.
-    const SCRATCH_SIZE: usize = 0;
+    const SCRATCH_SIZE: usize = 632;
 
     #[test]
     fn the_object_defines_every_map_as_the_abi_does() {

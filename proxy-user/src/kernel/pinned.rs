@@ -5,7 +5,7 @@ use super::attach::{Attachment, attached};
 use super::bpffs::PinDirs;
 use super::cgroup::Cgroup;
 use super::collector::{Collected, Collector};
-use super::entries::read_all;
+use super::entries::{count, read_all};
 use super::error::KernelError;
 use super::lock;
 use super::object::{self, MapName};
@@ -135,6 +135,28 @@ impl PinnedMaps {
     /// the start of the map.
     pub fn collect_flows(&self, collector: &mut Collector, now: u32) -> Result<Collected, WriteError> {
         collector.step(&self.flows, now).map_err(|source| failed(object::FLOWS, "aging by batches", source))
+    }
+
+    /// How the packet programs work.
+    #[must_use]
+    pub fn packet_settings(&self) -> PacketSettings {
+        self.packets.get(0).unwrap_or_default()
+    }
+
+    /// How many entries FLOWS has; a flow has two.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_BATCH.
+    pub fn flows(&self) -> Result<u32, WriteError> {
+        count(&self.flows).map_err(|source| failed(object::FLOWS, "BPF_MAP_LOOKUP_BATCH", source))
+    }
+
+    /// How many entries DEVICES has.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_BATCH.
+    pub fn devices(&self) -> Result<u32, WriteError> {
+        count(&self.devices).map_err(|source| failed(object::DEVICES, "BPF_MAP_LOOKUP_BATCH", source))
     }
 
     /// The backend that a client with session affinity came to last, if it is remembered.

@@ -16,27 +16,39 @@ pub struct Backend {
     node: String,
     ips: [IpAddr; 2],
     place: Place,
-    _servers: ([TcpServer; 2], [UdpServer; 2]),
+    servers: (Vec<TcpServer>, Vec<UdpServer>),
     /// None for one in the network of its node. Last, so that nobody is in it any more when it goes.
     pod: Option<Pod>,
 }
 
 impl Backend {
     pub fn in_pod(node: &Node, pod: Pod, name: &str) -> Self {
-        let ips = [pod.ipv4().into(), pod.ipv6().into()];
-        Self::new(node, (&pod).into(), ips, name, Some(pod))
+        Self::bare(node, pod, name).withservers()
     }
 
     pub fn on_node(node: &Node, name: &str) -> Self {
         let ips = [node.ipv4().into(), node.ipv6().into()];
-        Self::new(node, node.into(), ips, name, None)
+        Self::new(node, node.into(), ips, name, None).withservers()
+    }
+
+    /// A pod where nobody listens yet.
+    pub fn bare(node: &Node, pod: Pod, name: &str) -> Self {
+        let ips = [pod.ipv4().into(), pod.ipv6().into()];
+        Self::new(node, (&pod).into(), ips, name, Some(pod))
     }
 
     fn new(node: &Node, place: Place, ips: [IpAddr; 2], name: &str, pod: Option<Pod>) -> Self {
-        let at = ips.map(|ip| SocketAddr::new(ip, ENDPOINT_PORT));
-        let tcp = at.map(|at| TcpServer::start_echo(place.clone(), name, at).unwrap());
-        let udp = at.map(|at| UdpServer::start_echo(place.clone(), name, at).unwrap());
-        Self { name: name.to_owned(), node: node.name().to_owned(), ips, place, _servers: (tcp, udp), pod }
+        let (name, node) = (name.to_owned(), node.name().to_owned());
+        Self { name, node, ips, place, servers: (Vec::new(), Vec::new()), pod }
+    }
+
+    fn withservers(mut self) -> Self {
+        for ip in self.ips {
+            let at = SocketAddr::new(ip, ENDPOINT_PORT);
+            self.servers.0.push(TcpServer::start_echo(self.place(), &self.name, at).unwrap());
+            self.servers.1.push(UdpServer::start_echo(self.place(), &self.name, at).unwrap());
+        }
+        self
     }
 
     pub fn name(&self) -> &str {

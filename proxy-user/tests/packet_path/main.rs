@@ -6,9 +6,16 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 #![cfg(feature = "lab")]
 
+mod affinity;
 mod ask;
 mod backend;
+mod changes;
 mod clean;
+mod external_policy;
 mod outside;
+mod own;
+mod pods;
+mod refused;
 mod service;
+mod source_ranges;
 mod stage;

@@ -1,6 +1,9 @@
 //! Services by number, with every kind of frontend in both families, and their endpoints.
 
-use crate::backend::Backend;
+use crate::{
+    ask::{Dial, PROTOCOLS},
+    backend::Backend,
+};
 use shunt::{
     lab::lan,
     model::{
@@ -80,6 +83,13 @@ pub fn frontend(number: u8, kind: Kind, family: Family, node: &lan::Node) -> Soc
         }
     };
     SocketAddr::new(address(network, number, family), PORT)
+}
+
+/// These kinds of frontend of a Service, in both families and over both protocols.
+pub fn dials(number: u8, kinds: &[Kind], node: &lan::Node) -> Vec<Dial> {
+    let to = |kind| Family::BOTH.map(|family| frontend(number, kind, family, node));
+    let to = kinds.iter().flat_map(|kind| to(*kind));
+    to.flat_map(|to| PROTOCOLS.map(|protocol| (protocol, to))).collect()
 }
 
 /// 10.96.0.1 and fd00:96::1 for network 96, number 1.

@@ -1,6 +1,11 @@
 //! The stage: nodes on a local network, Shunt on the first of them (or on several), and a client outside.
 
-use crate::{backend::Backend, clean::Rulesets, service};
+use crate::{
+    ask::{Dial, Seen},
+    backend::Backend,
+    clean::Rulesets,
+    service::{self, Kind},
+};
 use proxy_common::abi::{Counter, PacketFlags, PacketSettings};
 use shunt::{
     dataplane::{Dataplane, Options},
@@ -136,9 +141,26 @@ impl Stage {
         Backend::in_pod(self.lan.node(node), pod, name)
     }
 
+    /// A pod on the bridge of a node where nobody listens yet.
+    pub fn bare_pod(&mut self, node: usize, name: &str) -> Backend {
+        let pod = self.lan.node(node).add_pod(name).unwrap();
+        self.follow_devices();
+        Backend::bare(self.lan.node(node), pod, name)
+    }
+
     /// A pod in the network of its node.
     pub fn host_pod(&self, node: usize, name: &str) -> Backend {
         Backend::on_node(self.lan.node(node), name)
+    }
+
+    /// These frontends of a Service on the first node, in both families and over both protocols.
+    pub fn dials(&self, number: u8, kinds: &[Kind]) -> Vec<Dial> {
+        service::dials(number, kinds, self.node())
+    }
+
+    /// Who the first node is to endpoints on the local network, and on its own: their neighbour.
+    pub fn as_node(&self) -> Seen {
+        Seen::Ips([self.node().ipv4().into(), self.node().ipv6().into()])
     }
 
     /// What the agent does when devices have changed. Call it after adding devices.
