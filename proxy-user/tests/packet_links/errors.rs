@@ -142,7 +142,8 @@ fn errors_that_are_not_to_who_sent_the_packet_in_them_are_ignored() {
                 let [source, target] = inner;
                 let packet = Ip::new(source.ip(), target.ip()).carrying(UDP, &udp(source, target, &[0; 64]));
                 let router = forger.ip(family);
-                let error = icmp_error(router, destination, too_big(router), 1300, &packet[..packet.len() - cut]);
+                let error =
+                    icmp_error(router, destination, too_big(router), 1300, &packet[..packet.len() - cut]);
                 let error = Ip::new(router, destination).carrying(icmp(router), &error);
                 let before = stage.counter(Counter::ErrorTranslated);
                 forger.send(&error);

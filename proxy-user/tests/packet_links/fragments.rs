@@ -170,7 +170,7 @@ fn fragments_that_come_in_another_order_arrive_or_die() {
         let mut id = 100;
         let before = stage.counter(Counter::PacketUnsupported);
         for (number, backend) in (1..).zip(&backends) {
-            for kind in [Kind::NodePort] {
+            for kind in [Kind::NodePort, Kind::ClusterIp] {
                 for to in Family::BOTH.map(|family| frontend(number, kind, family, stage.node())) {
                     let from = raw.at(4_200, to.ip());
                     for (order, arrives) in ORDERS {

@@ -1,6 +1,7 @@
 //! Headers that sockets rarely send: IPv4 options, IPv6 extension headers, VLAN tags, addresses of other links.
 
 use crate::{
+    ask::{PROTOCOLS, ask},
     path_mtu::{setups, two},
     raw::{Raw, node_ports},
     service::{Kind, frontend},
@@ -8,7 +9,6 @@ use crate::{
     wire::{self, DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, Ip, ROUTING, UDP, frame, tcp, udp},
 };
 use shunt::model::Family;
-use std::net::SocketAddr;
 
 /// Options that do nothing: padding of four bytes (RFC 8200, 4.2).
 const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
@@ -19,7 +19,9 @@ const fn routing(kind: u8, left: u8) -> [u8; 6] {
 
 /// What a header of each family may carry, and whether it arrives.
 fn headers() -> Vec<(&'static str, Family, Box<dyn Fn(&mut Ip)>)> {
-    let v4 = |options: &'static [u8]| Box::new(|ip: &mut Ip| ip.options = options.to_vec()) as Box<dyn Fn(&mut Ip)>;
+    let v4 = |options: &'static [u8]| {
+        Box::new(|ip: &mut Ip| ip.options = options.to_vec()) as Box<dyn Fn(&mut Ip)>
+    };
     let v6 = |extensions: Vec<(u8, Vec<u8>)>| {
         Box::new(move |ip: &mut Ip| ip.extensions = extensions.clone()) as Box<dyn Fn(&mut Ip)>
     };
@@ -85,7 +87,9 @@ fn a_packet_that_is_to_visit_another_node_first_is_left_alone() {
     let backends = two(&mut stage);
     let raw = Raw::new(&stage);
     let to = frontend(1, Kind::NodePort, Family::V6, stage.node());
-    raw.send_udp(raw.at(5_100, to.ip()), to, b"?", |ip| ip.extensions = vec![(ROUTING, routing(0, 1).into())]);
+    raw.send_udp(raw.at(5_100, to.ip()), to, b"?", |ip| {
+        ip.extensions = vec![(ROUTING, routing(0, 1).into())]
+    });
     // The node's own answer: RFC 5095, parameter problem.
     let (kind, _, _) = raw.receive_error().error().unwrap();
     assert_eq!(kind, [4, 0]);
@@ -127,29 +131,27 @@ fn a_client_in_a_vlan_is_served() {
     for setup in setups() {
         let Some(mut stage) = Stage::new(&setup) else { return };
         let client = match stage.lan().add_vlan(100) {
-            Err(error) if error.is_unsupported() => return eprintln!("not run: this kernel has no VLAN devices"),
+            Err(error) if error.is_unsupported() => {
+                return eprintln!("not run: this kernel has no VLAN devices");
+            }
             other => other.unwrap(),
         };
         stage.follow_devices();
         let backends = two(&mut stage);
         for (number, backend) in (1..).zip(&backends) {
-            for ip in ["198.18.0.11", "2001:db8:18::11"] {
-                let to = SocketAddr::new(ip.parse().unwrap(), 30_000 + u16::from(number));
-                for protocol in crate::ask::PROTOCOLS {
-                    let reply = crate::ask::ask(&client, protocol, to).unwrap();
-                    assert_eq!((reply.name.as_str(), reply.peer_name), (backend.name(), to));
-                    assert_eq!(reply.seen_client == reply.local, number == 1, "{}", reply.seen_client);
+            for kind in [Kind::NodePort, Kind::ClusterIp] {
+                for to in Family::BOTH.map(|family| frontend(number, kind, family, stage.node())) {
+                    let (gateway, prefix) =
+                        if to.is_ipv4() { ("198.18.0.11", 32) } else { ("2001:db8:18::11", 128) };
+                    // The NodePorts share an address.
+                    let _ =
+                        client.add_route(to.ip(), prefix, Some(gateway.parse().unwrap()), client.device());
+                    for protocol in PROTOCOLS {
+                        let reply = ask(&client, protocol, to).unwrap();
+                        assert_eq!((reply.name.as_str(), reply.peer_name), (backend.name(), to));
+                        assert_eq!(reply.seen_client == reply.local, number == 1, "{}", reply.seen_client);
+                    }
                 }
-            }
-            // The node's other address, from the VLAN.
-            for to in node_ports(&stage, number) {
-                let gateway = if to.is_ipv4() { "198.18.0.11" } else { "2001:db8:18::11" };
-                if number == 1 {
-                    let prefix = if to.is_ipv4() { 32 } else { 128 };
-                    client.add_route(to.ip(), prefix, Some(gateway.parse().unwrap()), client.device()).unwrap();
-                }
-                let reply = crate::ask::ask(&client, crate::ask::PROTOCOLS[0], to).unwrap();
-                assert_eq!((reply.name.as_str(), reply.peer_name), (backend.name(), to));
             }
         }
         drop(backends);

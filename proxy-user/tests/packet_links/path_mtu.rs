@@ -86,7 +86,11 @@ pub fn two(stage: &mut Stage) -> [Backend; 2] {
 
 pub fn setups() -> Vec<Setup> {
     let overlays = [(Overlay::Plain, false), (Overlay::Vxlan, true)];
-    let setup = |(overlay, clsact)| Setup { lan: lan::Options { overlay, ..lan::Options::default() }, clsact, ..Setup::default() };
+    let setup = |(overlay, clsact)| Setup {
+        lan: lan::Options { overlay, ..lan::Options::default() },
+        clsact,
+        ..Setup::default()
+    };
     overlays.map(setup).into()
 }
 
@@ -138,7 +142,11 @@ fn a_client_learns_the_mtu_of_the_way_to_the_backend() {
                     assert_eq!(too_big(client, to, 1501), 1500, "its own device's");
                     for length in [mtu + 1, 1500].into_iter().filter(|_| mtu < 1500) {
                         forget(client);
-                        assert_eq!(too_big(client, to, length as usize), mtu, "{length} from {client} to {to}");
+                        assert_eq!(
+                            too_big(client, to, length as usize),
+                            mtu,
+                            "{length} from {client} to {to}"
+                        );
                     }
                     forget(client);
                     let mut session = client.run(|| TcpSession::open(to, PATIENCE)).unwrap().unwrap();

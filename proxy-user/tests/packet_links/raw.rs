@@ -57,7 +57,13 @@ impl Raw {
     }
 
     /// Sends a datagram, with the IP header that `ip` makes of the usual one.
-    pub fn send_udp(&self, from: SocketAddr, to: SocketAddr, data: &[u8], ip: impl FnOnce(&mut Ip)) -> Vec<u8> {
+    pub fn send_udp(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        data: &[u8],
+        ip: impl FnOnce(&mut Ip),
+    ) -> Vec<u8> {
         let mut header = Ip::new(from.ip(), to.ip());
         ip(&mut header);
         let packet = header.carrying(wire::UDP, &wire::udp(from, to, data));

@@ -3,21 +3,18 @@
 use crate::{
     ask::{PATIENCE, PROTOCOLS, Seen, assert_answers, assert_refused},
     path_mtu::{ask_whole, setups, too_big, two},
-    service::{self, ENDPOINT_PORT, Kind, frontend, ready, service},
+    service::{ENDPOINT_PORT, Kind, frontend, service},
     stage::Stage,
 };
 use shunt::{
-    lab::{TcpServer, TcpSession, UdpAsker, UdpServer, lan::Tunnel},
-    model::{Conditions, Event, Family},
+    lab::{TcpServer, TcpSession, UdpAsker, UdpServer},
+    model::{Conditions, Family},
 };
 use std::net::SocketAddr;
 
-fn node_ports(stage: &Stage, tunnel: &Tunnel, number: u8) -> Vec<SocketAddr> {
-    let port = 30_000 + u16::from(number);
-    let node = Family::BOTH.map(|family| frontend(number, Kind::NodePort, family, stage.node()));
-    let near = [tunnel.node_ipv4().into(), tunnel.node_ipv6().into()].map(|ip| SocketAddr::new(ip, port));
-    let cluster = Family::BOTH.map(|family| frontend(number, Kind::ClusterIp, family, stage.node()));
-    [node, near, cluster].concat()
+fn frontends(stage: &Stage, number: u8) -> Vec<SocketAddr> {
+    let kinds = [Kind::NodePort, Kind::ClusterIp].into_iter();
+    kinds.flat_map(|kind| Family::BOTH.map(|family| frontend(number, kind, family, stage.node()))).collect()
 }
 
 #[test]
@@ -26,16 +23,14 @@ fn a_client_behind_a_tunnel_is_served() {
         let Some(mut stage) = Stage::new(&setup) else { return };
         let tunnel = stage.lan().add_tunnel(0, "wg0").unwrap();
         stage.follow_devices();
-        let here = [tunnel.node_ipv4().into(), tunnel.node_ipv6().into()];
-        let all = [stage.node().ipv4().into(), stage.node().ipv6().into()].into_iter().chain(here).collect();
-        stage.apply([Event::LocalAddresses(all)]);
         let backends = two(&mut stage);
         let client = tunnel.client();
         stage.serve(&service(3), &[]);
         for (number, backend) in (1..).zip(&backends) {
-            for to in node_ports(&stage, &tunnel, number) {
+            for to in frontends(&stage, number) {
                 for protocol in PROTOCOLS {
-                    let reply = crate::ask::ask(client, protocol, to).unwrap_or_else(|error| panic!("{protocol} {to}: {error}"));
+                    let reply = crate::ask::ask(client, protocol, to)
+                        .unwrap_or_else(|error| panic!("{protocol} {to}: {error}"));
                     assert_eq!((reply.name.as_str(), reply.peer_name), (backend.name(), to));
                     assert_eq!(reply.seen_client == reply.local, number == 1, "{}", reply.seen_client);
                 }
@@ -51,7 +46,7 @@ fn a_client_behind_a_tunnel_is_served() {
                 session.exchange(&vec![0x5a; 1 << 20]).unwrap();
             }
         }
-        for to in node_ports(&stage, &tunnel, 3) {
+        for to in frontends(&stage, 3) {
             for protocol in PROTOCOLS {
                 assert_refused(client, protocol, to);
             }
@@ -75,12 +70,14 @@ fn endpoints_behind_a_tunnel_serve() {
         let tcp = at.map(|at| TcpServer::start_echo(host, "peer", at).unwrap());
         let udp = at.map(|at| UdpServer::start_echo(host, "peer", at).unwrap());
         stage.serve(&service(1), &[(ips.to_vec(), None, Conditions::default())]);
+        let node = [tunnel.node_ipv4().into(), tunnel.node_ipv6().into()];
         for client in [stage.client(), far.client()] {
             for family in Family::BOTH {
-                let node = if family == Family::V4 { tunnel.node_ipv4().into() } else { tunnel.node_ipv6().into() };
-                for to in [Kind::NodePort, Kind::ClusterIp].map(|kind| frontend(1, kind, family, stage.node())) {
+                for to in
+                    [Kind::NodePort, Kind::ClusterIp].map(|kind| frontend(1, kind, family, stage.node()))
+                {
                     for protocol in PROTOCOLS {
-                        assert_answers(client, protocol, to, "peer", Seen::Ip(node));
+                        assert_answers(client, protocol, to, "peer", Seen::Ips(node));
                     }
                     let mut session = client.run(|| TcpSession::open(to, PATIENCE)).unwrap().unwrap();
                     session.exchange(&vec![0x5a; 1 << 20]).unwrap_or_else(|e| panic!("{to} {client:?} {e}"));

@@ -285,11 +285,7 @@ impl Packet {
 }
 
 /// Receives the next packet that is as wanted; every one on the way is read, and its checksum is looked at.
-pub fn receive(
-    frames: &Frames,
-    limit: Duration,
-    mut wanted: impl FnMut(&Packet) -> bool,
-) -> Option<Packet> {
+pub fn receive(frames: &Frames, limit: Duration, mut wanted: impl FnMut(&Packet) -> bool) -> Option<Packet> {
     let mut found = None;
     let mine = |frame: &[u8]| {
         // The switch floods what it does not know yet.
