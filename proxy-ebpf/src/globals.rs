@@ -32,6 +32,16 @@ static NODE_NETNS: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static ABI_VERSION: Global<u32> = Global::new(proxy_common::abi::ABI_VERSION);
 
+/// Zero. Only the compiler does not know it.
+#[unsafe(no_mangle)]
+static ZERO: Global<u32> = Global::new(0);
+
+/// See `Tables::zero`.
+#[inline(always)]
+pub fn zero() -> u32 {
+    ZERO.load()
+}
+
 /// Lets a call that is about to be refused fail with ECONNREFUSED, where the kernel can do that.
 #[inline(always)]
 pub fn set_connection_refused() {

@@ -22,7 +22,7 @@ use client::SocketClient;
 use proxy_common::{
     abi::{PacketFlags, TCP},
     datapath::{self, Decision, Dial},
-    packet::{Hook, PacketTables},
+    packet::{Hook, PacketTables, Stages},
 };
 
 use sock_ctx::{BoundSocket, ReleasedSocket, SocketCall};
@@ -133,13 +133,53 @@ fn protect_bind(socket: &BoundSocket<'_>) -> i32 {
 /// A packet that has arrived on a device.
 #[classifier]
 fn ingress(ctx: TcContext) -> i32 {
-    packet_stages::run(ctx.skb.skb, Hook::Ingress)
+    packet_stages::first(&ctx, Hook::Ingress)
 }
 
 /// A packet that is about to leave by a device.
 #[classifier]
 fn egress(ctx: TcContext) -> i32 {
-    packet_stages::run(ctx.skb.skb, Hook::Egress)
+    packet_stages::first(&ctx, Hook::Egress)
+}
+
+/// A packet of which no flow is known.
+#[classifier]
+fn stage_begin(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.begin(),
+    )
+}
+
+/// An ICMP message.
+#[classifier]
+fn stage_error(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.error(),
+    )
+}
+
+/// A packet that is translated.
+#[classifier]
+fn stage_send(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.send(),
+    )
+}
+
+/// A packet that becomes its answer.
+#[classifier]
+fn stage_answer(ctx: TcContext) -> i32 {
+    packet_stages::later(
+        &ctx,
+        #[inline(always)]
+        |stages| stages.answer(),
+    )
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@
 use crate::skb::Scratch;
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, lpm_trie::Key},
     macros::btf_map,
 };
 use proxy_common::abi::{
@@ -79,6 +79,10 @@ pub static NODE: Array<NodeEntry, 1, MMAPABLE> = Array::new();
 /// Where packets are worked on: a program's stack has 512 bytes. Programs of one CPU do not interrupt each other.
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// The stages of the packet path that are called on, by their numbers in `packet::Next`.
+#[btf_map]
+pub static STAGES: ProgramArray<4> = ProgramArray::new();
 
 /// The flows that packets belong to, two entries each.
 #[btf_map]

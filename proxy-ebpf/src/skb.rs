@@ -118,6 +118,11 @@ impl Skb {
                 return TC_ACT_SHOT;
             }
         }
+        if gateway == Address::default() {
+            // SAFETY: no neighbour is named: the helper reads nothing, and looks up the route itself.
+            let action = unsafe { bpf_redirect_neigh(device, ptr::null_mut(), 0, 0) };
+            return action as i32;
+        }
         let neighbour = &mut self.questions().neighbour;
         match gateway.v4_word() {
             Some(word) => {
@@ -188,6 +193,11 @@ impl Skb {
 }
 
 impl Packet for Skb {
+    #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        words::forget(value)
+    }
+
     #[inline(always)]
     fn hook(&self) -> Hook {
         self.hook
@@ -289,7 +299,11 @@ impl Packet for Skb {
         };
         let device = query.ifindex;
         match i64::from(found) {
-            FIB_SUCCESS | FIB_NO_NEIGHBOUR => {
+            // A packet that waits for its neighbour's hardware address goes, once that is known, where the route that is
+            // attached to it leads (neigh_update): at egress that is the route to the frontend. Only a route that
+            // bpf_redirect_neigh looked up itself takes its place.
+            FIB_NO_NEIGHBOUR => NextHop::Device { device, gateway: Address::default() },
+            FIB_SUCCESS => {
                 let gateway = if query.family == AF_INET {
                     // SAFETY: of these fields' union the kernel has filled the one of this family.
                     Address::from_v4_word(unsafe { query.__bindgen_anon_4.ipv4_dst })

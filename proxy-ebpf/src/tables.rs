@@ -1,6 +1,7 @@
 //! [`Tables`] over the kernel's maps. Values are copied out at once: the entry behind a pointer may
 //! be given to another key, or be written by the agent, while the program runs.
 
+use crate::globals;
 use crate::maps::{
     AFFINITY, BACKENDS, COUNTERS, EVENTS, FRONTENDS4, FRONTENDS6, NETWORKS, NODE, REVERSE, SERVICES, SLOTS,
     SOURCE_RANGES, STATS, TRACE, UDP_FLOWS,
@@ -42,6 +43,11 @@ macro_rules! load_field {
 }
 
 impl Tables for KernelTables {
+    #[inline(always)]
+    fn zero(&self) -> u32 {
+        globals::zero()
+    }
+
     #[inline(always)]
     fn frontend4(&self, key: &FrontendKey4) -> Option<FrontendValue> {
         FRONTENDS4.get_ptr(key).map(load)

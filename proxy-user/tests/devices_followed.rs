@@ -5,12 +5,13 @@
 
 mod command;
 
-use command::{Agent, Site, skipped, wait_until};
-use proxy_common::abi::{Address, DeviceFlags};
+use command::{Agent, Said, Site, skipped, wait_until};
+use proxy_common::abi::{ABI_VERSION, Address, DeviceFlags};
 use shunt::kernel::{DeviceAttachment, Kernel};
 use shunt::lab::{Namespace, lan};
 use std::net::IpAddr;
 use std::path::Path;
+use std::process::Command;
 
 /// A node with a device `eth0` that has addresses and a default route, and an agent on it.
 struct Scene {
@@ -28,12 +29,16 @@ impl Scene {
         Self { node, peer, site: Site::new() }
     }
 
-    fn start(&self, interfaces: &[&str]) -> Agent {
+    fn run(&self, more: &[&str]) -> Command {
         let mut command = command::shunt(&["run", "--node", "lab-node", "--manifests"]);
         command.arg(self.site.manifests()).arg("--cgroup").arg(self.site.cgroup.path());
-        command.args(["--pin-path", &self.site.pins()]).args(interfaces);
+        command.args(["--pin-path", &self.site.pins()]).args(more);
         self.node.enter_command(&mut command);
-        self.site.start_command(command)
+        command
+    }
+
+    fn start(&self, more: &[&str]) -> Agent {
+        self.site.start_command(self.run(more))
     }
 
     /// What is there of the packet path, by name of the device.
@@ -176,6 +181,85 @@ fn what_changes_about_a_device_is_told_to_the_programs() {
     );
     let named = address4("192.0.2.13");
     scene.wait_for_entry("pods1", "the Node's address", |pods| pods.entry.unwrap().address4 == named);
+    assert_eq!(agent.stop().code(), Some(0));
+}
+
+#[test]
+fn status_shows_the_devices_and_fails_where_programs_are_missing() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    let agent = scene.start(&["--masquerade", "always", "--snat-ports", "61000-65000", "--bind-protection"]);
+    scene.wait_for(&["eth0"]);
+    let status = |more: &[&str]| {
+        let cgroup = scene.site.cgroup.path().to_str().unwrap();
+        let mut command = command::shunt(&["status", "--pin-path", &scene.site.pins(), "--cgroup", cgroup]);
+        scene.node.enter_command(command.args(more));
+        Said::from(command.output().unwrap())
+    };
+    let table = status(&[]);
+    let line = table.out.lines().find(|line| line.starts_with("eth0 ")).unwrap();
+    assert!(line.ends_with("in effect") && !line.contains("NOT"), "{line}");
+    assert!(
+        table.out.contains("masquerade always, source ports 61000-65000, bind protection on"),
+        "{}",
+        table.out
+    );
+    assert_eq!((table.code, table.err.as_str()), (Some(0), ""));
+    let json: serde_json::Value = serde_json::from_str(&status(&["-o", "json"]).out).unwrap();
+    let (_, eth0) = scene.attached()[0];
+    assert_eq!(json["devices"][0]["device"], "eth0");
+    assert_eq!(json["devices"][0]["ingress"], eth0.ingress.unwrap());
+    assert_eq!(json["devices"][0]["addresses"], serde_json::json!(["192.0.2.11", "2001:db8::11"]));
+    assert_eq!(json["packets"]["source_ports"], serde_json::json!([61_000, 65_000]));
+    let used = |map: &str| {
+        let maps = json["maps"].as_array().unwrap();
+        maps.iter().find(|row| row["map"] == map).unwrap()["used"].clone()
+    };
+    assert_eq!((used("DEVICES"), used("FLOWS")), (1.into(), 0.into()));
+
+    // Somebody takes one of the programs away.
+    assert_eq!(agent.stop().code(), Some(0));
+    let links = Path::new(&scene.site.pins()).join(format!("v{ABI_VERSION}/links"));
+    let pin = links.join(format!("egress-{}", eth0.device));
+    if let Ok(link) = shunt::kernel::sys::LinkFd::open(&pin) {
+        link.detach().unwrap();
+        let broken = status(&[]);
+        assert!(broken.code == Some(1) && broken.out.contains("NOT IN EFFECT"), "{}", broken.out);
+    }
+}
+
+#[test]
+fn what_the_node_lacks_for_packets_is_said() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.node.set_sysctl("net/ipv6/conf/all/forwarding", "1").unwrap();
+    let mut agent = scene.start(&[]);
+    scene.wait_for(&["eth0"]);
+    let line = agent.wait_for("does not forward");
+    assert!(line.contains("eth0 does not forward ipv4") && line.contains("net.ipv4.ip_forward=1"), "{line}");
+    scene.node.set_mtu("eth0", 1400).unwrap();
+    scene.wait_for_entry("eth0", "the MTU", |eth0| eth0.entry.is_some_and(|entry| entry.mtu == 1400));
+    assert_eq!(agent.log().matches("does not forward").count(), 1, "once: {}", agent.log());
+    let ports = Kernel::read_only(Path::new(&scene.site.pins())).unwrap().packet_settings();
+    assert_eq!((ports.first_port, ports.ports), (1_024, 28_976), "below NodePorts and ephemeral ports");
+    assert_eq!(agent.stop().code(), Some(0));
+
+    scene.node.set_sysctl("net/ipv4/ip_local_port_range", "1024 65535").unwrap();
+    let mut command = scene.run(&[]);
+    let said: Said = command.output().unwrap().into();
+    assert_eq!((said.code, said.err.lines().count()), (Some(2), 1), "{}", said.err);
+    assert!(
+        said.err.contains("net.ipv4.ip_local_port_range (1024-65535)") && said.err.contains("--snat-ports"),
+        "{}",
+        said.err
+    );
+    // Nobody needs ports where nothing is attached to.
+    let agent = scene.start(&["--interfaces", "none"]);
+    scene.wait_for(&[]);
     assert_eq!(agent.stop().code(), Some(0));
 }
 

@@ -75,7 +75,7 @@ pub enum Counter {
     PacketUnsupported = 32,
     /// An ICMP error about a flow was translated with it.
     ErrorTranslated = 33,
-    /// A fragment came whose first one was not seen; it was left alone.
+    /// A fragment to a ClusterIP was dropped: the first one of its datagram, which has the port, was not seen.
     FragmentUnknown = 34,
     /// A backend's answer to an address that stood for a client was dropped: its flow's entry was lost, and the node
     /// itself would have reset the connection.

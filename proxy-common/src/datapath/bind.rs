@@ -16,8 +16,8 @@ pub fn may_bind<T: Tables>(tables: &T, own: &SocketPeer, protocol: u8) -> bool {
         return true;
     }
     let is_both = address == Address::default();
-    !lookup::has_node_port(tables, &address, port, protocol)
-        && !(is_both && lookup::has_node_port(tables, &Address::from_v4_word(0), port, protocol))
+    !(lookup::has_node_port(tables, &address, port, protocol)
+        || is_both && lookup::has_node_port(tables, &Address::from_v4_word(0), port, protocol))
 }
 
 /// Whether NodePorts answer the node on an address.

@@ -49,7 +49,7 @@ pub fn find_frontend<T: Tables, C: Client>(
             return Lookup::UnknownPort;
         }
     }
-    match look_up(tables, address.unspecified(), peer.port, protocol, Scope::Node) {
+    match look_up(tables, any_like(tables, &address), peer.port, protocol, Scope::Node) {
         Some(frontend) => Lookup::Frontend(frontend),
         None => Lookup::NotAService,
     }
@@ -67,13 +67,22 @@ pub fn is_cluster_ip<T: Tables>(tables: &T, address: &Address) -> bool {
 /// Whether `port` is a NodePort of the family of `address`.
 #[inline(always)]
 pub fn has_node_port<T: Tables>(tables: &T, address: &Address, port: u16, protocol: u8) -> bool {
-    look_up(tables, address.unspecified(), port, protocol, Scope::Node).is_some()
+    look_up(tables, any_like(tables, address), port, protocol, Scope::Node).is_some()
 }
 
 /// What an address is beside its exact frontends.
 #[inline(always)]
 pub fn whole_address<T: Tables>(tables: &T, address: &Address) -> Option<FrontendValue> {
     look_up(tables, *address, 0, 0, Scope::Address)
+}
+
+/// The unspecified address of an address's family.
+#[inline(always)]
+fn any_like<T: Tables>(tables: &T, address: &Address) -> Address {
+    match address.v4_word() {
+        Some(_) => Address::from_v4_word(0),
+        None => Address { words: [tables.zero(), tables.zero(), tables.zero(), tables.zero()] },
+    }
 }
 
 /// Whether NodePorts answer this client on loopback addresses of this family.

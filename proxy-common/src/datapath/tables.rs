@@ -12,6 +12,12 @@ pub struct Full;
 /// The maps, as the datapath sees them. Each method is one look-up or one update; a set is read by
 /// one 64-bit load, so it is never half old and half new.
 pub trait Tables {
+    /// Zero, where a compiler must not know it: LLVM fills an array with known zeros by a function, and up to Linux
+    /// 6.1 programs that have any cost the verifier many times as much.
+    #[inline(always)]
+    fn zero(&self) -> u32 {
+        0
+    }
     /// Looks up FRONTENDS4.
     fn frontend4(&self, key: &FrontendKey4) -> Option<FrontendValue>;
     /// Looks up FRONTENDS6.

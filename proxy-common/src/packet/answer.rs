@@ -73,7 +73,7 @@ fn reset<P: Packet>(packet: &mut P, headers: &Headers) -> Option<()> {
     let (sequence, acknowledge, flags) = if fourth & ACK != 0 {
         (acknowledged, 0, RST)
     } else {
-        let acknowledge = u32::from_be(sequence).wrapping_add(occupied(packet, headers, fourth)?);
+        let acknowledge = u32::from_be(sequence).wrapping_add(occupied(headers, fourth)?);
         (0, acknowledge.to_be(), RST | ACK)
     };
     let partial = checksum::is_partial(packet, at.wrapping_add(16))?;
@@ -99,13 +99,13 @@ fn reset<P: Packet>(packet: &mut P, headers: &Headers) -> Option<()> {
 
 /// How much of the sequence space a segment takes up: its data, SYN and FIN.
 #[inline(always)]
-fn occupied<P: Packet>(packet: &P, headers: &Headers, fourth: u32) -> Option<u32> {
+fn occupied(headers: &Headers, fourth: u32) -> Option<u32> {
     // All of its data is known in the last fragment only.
     if headers.part as u8 != Part::Whole as u8 {
         return None;
     }
     let header = (fourth >> 28).wrapping_mul(4);
-    let data = carried(packet, headers)?.checked_sub(header)?;
+    let data = carried(headers).checked_sub(header)?;
     (header >= TCP_HEADER).then_some(data.wrapping_add((fourth & SYN_AND_FIN).count_ones()))
 }
 
@@ -116,7 +116,7 @@ fn icmp<P: Packet>(packet: &mut P, headers: &Headers, kind: [u8; 2], number: u32
     if headers::is_icmp(headers) && is_error(headers.v6, packet.load(headers.transport)?) {
         return None;
     }
-    let kept = kept(headers.protocol, carried(packet, headers)?)?;
+    let kept = kept(headers.protocol, carried(headers))?;
     let sum = checksum::add(sum, transport_sum(packet, headers, kept)?);
     packet.resize(headers.transport.wrapping_add(kept))?;
     let ip_header = ip_header_length(headers);
@@ -176,12 +176,10 @@ const fn is_error(v6: bool, kind: u8) -> bool {
     if v6 { kind < 128 || kind == 137 } else { matches!(kind, 3..=5 | 11 | 12) }
 }
 
-/// Bytes that follow a packet's IP and extension headers; `None` if it is cut short.
+/// Bytes that follow a packet's IP and extension headers.
 #[inline(always)]
-fn carried<P: Packet>(packet: &P, headers: &Headers) -> Option<u32> {
-    // The length field of one that is more than 64 KiB long before it is cut apart is zero.
-    let end = if packet.is_segmented() { packet.length() } else { headers.end };
-    if end > packet.length() { None } else { end.checked_sub(headers.transport) }
+const fn carried(headers: &Headers) -> u32 {
+    headers.end.wrapping_sub(headers.transport)
 }
 
 /// How many of these bytes an ICMP error carries: what its receiver finds the socket by (of an SCTP INIT that is the

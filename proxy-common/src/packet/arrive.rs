@@ -2,7 +2,8 @@
 
 use super::headers::{self, Headers, Part};
 use super::{Next, Packet, PacketTables, Work, flow, new_flow};
-use crate::abi::{FragmentKey, Ports, Tuple};
+use crate::abi::{Counter, FragmentKey, Ports, Tuple};
+use crate::datapath::is_cluster_ip;
 
 /// Reads a packet and looks up its flow.
 #[inline(always)]
@@ -25,7 +26,7 @@ pub fn arrive<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
         transport.ports
     } else {
         // It follows the first fragment of its datagram.
-        let Some(ports) = tables.fragment(&datagram(&work.headers)) else { return Next::Pass };
+        let Some(ports) = tables.fragment(&datagram(&work.headers)) else { return stray(tables, work) };
         ports
     };
     work.tuple = tuple(&work.headers, ports);
@@ -33,15 +34,26 @@ pub fn arrive<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
     if work.again && (!work.has_transport || flow::serves(tables, work)) {
         return flow::follow(packet, tables, work);
     }
-    if work.has_transport { Next::Begin } else { Next::Pass }
+    if work.has_transport { Next::Begin } else { stray(tables, work) }
+}
+
+/// What becomes of a fragment whose first one was not seen, or whose flow is not known any more. One to a ClusterIP
+/// would be routed on, and come back; its datagram is lost either way.
+#[inline(always)]
+fn stray<T: PacketTables>(tables: &T, work: &Work) -> Next {
+    if !is_cluster_ip(tables, &work.headers.destination) {
+        return Next::Pass;
+    }
+    tables.count(Counter::FragmentUnknown);
+    Next::Drop
 }
 
 /// The tuple of a packet.
 #[inline(always)]
 pub fn tuple(headers: &Headers, ports: Ports) -> Tuple {
     Tuple {
-        source: headers.source,
-        destination: headers.destination,
+        source: headers.source.by_words(),
+        destination: headers.destination.by_words(),
         source_port: ports.source,
         destination_port: ports.destination,
         protocol: u32::from(headers.protocol),
@@ -52,8 +64,8 @@ pub fn tuple(headers: &Headers, ports: Ports) -> Tuple {
 #[inline(always)]
 fn datagram(headers: &Headers) -> FragmentKey {
     FragmentKey {
-        source: headers.source,
-        destination: headers.destination,
+        source: headers.source.by_words(),
+        destination: headers.destination.by_words(),
         id: headers.id,
         protocol: u32::from(headers.protocol),
     }

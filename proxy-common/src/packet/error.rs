@@ -1,8 +1,8 @@
 //! ICMP errors about a flow are translated with it: the packet that one carries, and its own addresses.
 
 use super::arrive::tuple;
-use super::headers::{self, Headers, Part};
-use super::{Next, Packet, PacketTables, Sum, Work, checksum, flow, new_flow, rewrite};
+use super::headers::{self, Part};
+use super::{Fix, Next, Packet, PacketTables, Sum, Work, checksum, flow, new_flow, rewrite};
 use crate::abi::{Counter, Ports, TCP, Tuple, UDP};
 
 /// Translates an ICMP error about a packet of a flow. Any other message is none of ours.
@@ -16,13 +16,12 @@ use crate::abi::{Counter, Ports, TCP, Tuple, UDP};
 /// as nf_nat_icmp_reply_translation does: a client knows no route to what is behind a frontend.
 #[inline(always)]
 pub fn translate<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &mut Work) -> Next {
-    if read(packet, work).is_none() {
+    let about_flow = read(packet, work).is_some() && {
+        work.key = work.tuple.reversed();
+        tables.flow(&work.key, &mut work.entry)
+    };
+    if !about_flow {
         return new_flow::without_ports(packet, tables, work);
-    }
-    work.key = work.tuple.reversed();
-    if !tables.flow(&work.key, &mut work.entry) {
-        // About a packet that is no Service's.
-        return Next::Pass;
     }
     if packet.hook() as u8 != flow::hook(work.entry.flags) as u8 {
         return Next::Pass;
@@ -81,57 +80,56 @@ const fn is_error(v6: bool, kind: u8) -> bool {
 fn rewrite_both<P: Packet>(packet: &mut P, work: &mut Work, hops: u8) -> Option<()> {
     // `key` is no more needed: now it is the packet's new tuple.
     work.key = work.entry.other(work.tuple.protocol);
-    let v6 = work.headers.v6;
-    let field = work.headers.transport.wrapping_add(2);
-    let mut difference = 0;
-    // Else what makes this checksum good is the sum that is yet to be completed in the packet it carries, of which
-    // nothing else counts (see [`checksum::is_partial`]).
-    if !checksum::is_partial(packet, field)? {
-        difference = checksum::add(checksum::ports(&work.tuple, &work.key), inner_checksum(packet, work)?);
-    }
-    if v6 {
-        // An IPv4 header sums up to the same, by its checksum.
+    let difference = inner_transport(packet, work)?;
+    let mut difference = packet.forget(difference);
+    if work.headers.is_v6(packet) {
+        // An IPv4 header sums up to the same, by its checksum, and is no part of another one.
         difference = checksum::add(difference, checksum::addresses(&work.tuple, &work.key, true));
         let outer =
             Tuple { source: work.headers.source, destination: work.headers.destination, ..work.tuple };
         difference = checksum::add(difference, checksum::addresses(&outer, &work.to, true));
     }
-    let ports = Ports { source: work.key.source_port, destination: work.key.destination_port };
-    packet.store(work.inner.transport, &ports, Sum::Changed)?;
     rewrite::addresses(packet, &work.inner, &work.key, work.inner.hops)?;
+    let field = work.headers.transport.wrapping_add(2);
     let old: u16 = packet.load(field)?;
     packet.store(field, &checksum::updated(old, difference), Sum::Changed)?;
     rewrite::addresses(packet, &work.headers, &work.to, hops)
 }
 
-/// Corrects the transport checksum of the packet that an error carries, if it is there: an error need carry no
-/// more than eight bytes after the IP header. Returns what the sum over it grows by.
+/// Rewrites the ports of the packet that an error carries, and its checksum if it is there. Returns what the sum over
+/// both grows by.
 #[inline(always)]
-fn inner_checksum<P: Packet>(packet: &mut P, work: &Work) -> Option<u32> {
-    let inner: &Headers = &work.inner;
-    let field = inner.transport.wrapping_add(match inner.protocol {
+fn inner_transport<P: Packet>(packet: &mut P, work: &Work) -> Option<u32> {
+    let at = work.inner.transport;
+    let ports = Ports { source: work.key.source_port, destination: work.key.destination_port };
+    let growth = checksum::ports(&work.tuple, &work.key);
+    let Some(field) = inner_checksum(packet, work) else {
+        packet.store(at, &ports, Sum::Changed)?;
+        return Some(growth);
+    };
+    let udp = work.inner.protocol(packet) == UDP;
+    let addresses = packet.forget(checksum::addresses(&work.tuple, &work.key, work.headers.is_v6(packet)));
+    packet.fix_checksum(field, addresses, Fix::PseudoHeader, udp)?;
+    packet.fix_checksum(field, growth, Fix::Payload, udp)?;
+    packet.store(at, &ports, Sum::Balanced)?;
+    // The sum over a transport packet is that of its pseudo-header, complemented: also where this is yet to be
+    // completed (see [`checksum::is_partial`]), as around a packet that another node's Shunt has refused.
+    Some(!addresses)
+}
+
+/// Where the packet that an error carries has its transport checksum, if it has one and is not cut off before: an
+/// error need carry no more than eight bytes after the IP header. SCTP's cannot be corrected without all of its packet.
+#[inline(always)]
+fn inner_checksum<P: Packet>(packet: &P, work: &Work) -> Option<u32> {
+    let inner = &work.inner;
+    let field = inner.transport.wrapping_add(match inner.protocol(packet) {
         TCP => 16,
         UDP => 6,
-        // SCTP's cannot be corrected without the rest of its packet.
-        _ => return Some(0),
+        _ => return None,
     });
-    let end = field.wrapping_add(2);
-    if end > inner.end || end > work.headers.end {
-        return Some(0);
+    if field.wrapping_add(2) > work.headers.end {
+        return None;
     }
-    let old: u16 = packet.load(field)?;
-    if old == 0 && inner.protocol == UDP {
-        return Some(0);
-    }
-    let difference = checksum::add(
-        checksum::addresses(&work.tuple, &work.key, work.headers.v6),
-        checksum::ports(&work.tuple, &work.key),
-    );
-    let mut new = checksum::updated(old, difference);
-    // Zero stands for "none".
-    if new == 0 && inner.protocol == UDP {
-        new = 0xffff;
-    }
-    packet.store(field, &new, Sum::Changed)?;
-    Some(checksum::changed(u32::from(old), u32::from(new)))
+    let there = packet.load::<u16>(field)? != 0 || inner.protocol != UDP;
+    there.then_some(field)
 }

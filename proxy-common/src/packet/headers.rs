@@ -64,6 +64,11 @@ pub enum Part {
     Later,
 }
 
+/// The parts as numbers.
+const WHOLE: u32 = Part::Whole as u32;
+const FIRST: u32 = Part::First as u32;
+const LATER: u32 = Part::Later as u32;
+
 /// The IP header of a packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers {
@@ -86,6 +91,20 @@ pub struct Headers {
     pub destination: Address,
 }
 
+impl Headers {
+    /// `v6`, looked at anew: see [`Packet::forget`].
+    #[inline(always)]
+    pub fn is_v6<P: Packet>(&self, packet: &P) -> bool {
+        packet.forget(u32::from(self.v6)) != 0
+    }
+
+    /// `protocol`, likewise.
+    #[inline(always)]
+    pub fn protocol<P: Packet>(&self, packet: &P) -> u8 {
+        packet.forget(u32::from(self.protocol)) as u8
+    }
+}
+
 /// What a transport header says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Transport {
@@ -94,6 +113,8 @@ pub struct Transport {
     pub begins: bool,
     /// What its sender does by it.
     pub seen: Seen,
+    /// It has a checksum; UDP may go without.
+    pub has_checksum: bool,
 }
 
 /// Where the IP header of a packet begins, and its EtherType.
@@ -114,15 +135,21 @@ fn link<P: Packet>(packet: &P, device: DeviceFlags) -> Option<(u32, u16)> {
     Some(found)
 }
 
-/// Reads the IP header; `None` for what is no IP packet, or one that nobody but its receiver should touch.
+/// Reads the IP header; `None` for what is no IP packet, not all of one, or one that nobody but its receiver should
+/// touch.
 #[inline(always)]
 pub fn read<P: Packet>(packet: &P, device: DeviceFlags, into: &mut Headers) -> Option<()> {
     let (ip, ethertype) = link(packet, device)?;
     match ethertype {
-        IPV4 => ipv4(packet, ip, into),
-        IPV6 => ipv6(packet, ip, into),
-        _ => None,
+        IPV4 => ipv4(packet, ip, into)?,
+        IPV6 => ipv6(packet, ip, into)?,
+        _ => return None,
     }
+    if packet.is_segmented() {
+        // Beyond 64 KiB its length field is zero.
+        into.end = packet.length();
+    }
+    (into.transport <= into.end && into.end <= packet.length()).then_some(())
 }
 
 /// Reads an IPv4 header at `ip`.
@@ -165,8 +192,10 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
     let mut next = header.next_header;
     let mut at = ip.wrapping_add(size_of::<Ipv6>() as u32);
     let end = at.wrapping_add(u32::from(u16::from_be(header.payload_length)));
-    let (mut part, mut id) = (Part::Whole, 0);
+    let (mut part, mut id) = (WHOLE, 0);
     for _ in 0..MOST_EXTENSIONS {
+        (at, next) = (packet.forget(at), packet.forget(u32::from(next)) as u8);
+        (part, id) = (packet.forget(part), packet.forget(id));
         match next {
             HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING => {
                 let [following, length, _, left] = packet.load::<[u8; 4]>(at)?;
@@ -190,9 +219,9 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
                 match (first & 0xfff8, first & 1) {
                     // An atomic fragment (RFC 6946): all there is.
                     (0, 0) => {}
-                    (0, _) => (part, id) = (Part::First, identification),
+                    (0, _) => (part, id) = (FIRST, identification),
                     _ => {
-                        (part, id) = (Part::Later, identification);
+                        (part, id) = (LATER, identification);
                         break;
                     }
                 }
@@ -202,14 +231,18 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
     }
     *into = Headers {
         ip,
-        transport: at,
+        transport: packet.forget(at),
         end,
-        id,
+        id: packet.forget(id),
         v6: true,
         hops: header.hops,
         checksum: 0,
-        protocol: next,
-        part,
+        protocol: packet.forget(u32::from(next)) as u8,
+        part: match packet.forget(part) {
+            WHOLE => Part::Whole,
+            FIRST => Part::First,
+            _ => Part::Later,
+        },
         source: Address { words: header.source },
         destination: Address { words: header.destination },
     };
@@ -228,17 +261,32 @@ pub const fn is_icmp(headers: &Headers) -> bool {
     headers.protocol == if headers.v6 { ICMPV6 } else { ICMP }
 }
 
-/// Reads the transport header of a protocol that has ports.
+/// Reads the transport header of a protocol that has ports; `None` if that is cut short.
 #[inline(always)]
 pub fn transport<P: Packet>(packet: &P, headers: &Headers) -> Option<Transport> {
+    let least = match headers.protocol {
+        TCP => 20,
+        UDP => 8,
+        // With the header of a chunk.
+        _ => 16,
+    };
+    if headers.end.wrapping_sub(headers.transport) < least {
+        return None;
+    }
     if headers.protocol == UDP {
-        let ports: Ports = packet.load(headers.transport)?;
-        return Some(Transport { ports, begins: false, seen: Seen::ANY });
+        let [ports, length_and_checksum] = packet.load::<[u32; 2]>(headers.transport)?;
+        let has_checksum = u32::from_be(length_and_checksum) & 0xffff != 0;
+        return Some(Transport {
+            ports: zerocopy::transmute!(ports),
+            begins: false,
+            seen: Seen::ANY,
+            has_checksum,
+        });
     }
     let [ports, _, _, fourth] = packet.load::<[u32; 4]>(headers.transport)?;
     let fourth = u32::from_be(fourth);
     let (begins, seen) = if headers.protocol == TCP { tcp(fourth) } else { sctp(fourth) };
-    Some(Transport { ports: zerocopy::transmute!(ports), begins, seen })
+    Some(Transport { ports: zerocopy::transmute!(ports), begins, seen, has_checksum: true })
 }
 
 /// Bytes 12 to 15 of a TCP header (RFC 9293).

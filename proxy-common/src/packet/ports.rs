@@ -21,6 +21,9 @@ pub fn claim<P: Packet, T: PacketTables>(
     work: &mut Work,
 ) -> Result<u16, InsertError> {
     let settings = tables.settings();
+    if settings.ports == 0 {
+        return Err(InsertError::Exists);
+    }
     let mut draw = hash::of(&work.tuple);
     work.key = work.to.reversed();
     for _ in 0..TRIES {

@@ -29,7 +29,7 @@ struct Ipv6Tail {
 #[inline(always)]
 pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, hops: u8) -> Option<()> {
     if work.has_transport {
-        transport(packet, &work.headers, &work.tuple, &work.to)?;
+        transport(packet, work)?;
     }
     addresses(packet, &work.headers, &work.to, hops)
 }
@@ -37,7 +37,8 @@ pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, hops: u8) -> Option<()> {
 /// Replaces the addresses and the time to live.
 #[inline(always)]
 pub fn addresses<P: Packet>(packet: &mut P, headers: &Headers, to: &Tuple, hops: u8) -> Option<()> {
-    if headers.v6 {
+    let hops = packet.forget(u32::from(hops)) as u8;
+    if headers.is_v6(packet) {
         if hops != headers.hops {
             packet.store(headers.ip.wrapping_add(7), &hops, Sum::Changed)?;
         }
@@ -66,7 +67,8 @@ pub fn addresses<P: Packet>(packet: &mut P, headers: &Headers, to: &Tuple, hops:
 
 /// Replaces the ports, and corrects the transport checksum, which is over the addresses too.
 #[inline(always)]
-fn transport<P: Packet>(packet: &mut P, headers: &Headers, from: &Tuple, to: &Tuple) -> Option<()> {
+fn transport<P: Packet>(packet: &mut P, work: &Work) -> Option<()> {
+    let Work { headers, tuple: from, to, .. } = work;
     let at = headers.transport;
     let ports = Ports { source: to.source_port, destination: to.destination_port };
     let changed = from.source_port != to.source_port || from.destination_port != to.destination_port;
@@ -78,9 +80,13 @@ fn transport<P: Packet>(packet: &mut P, headers: &Headers, from: &Tuple, to: &Tu
         }
         return Some(());
     }
+    if !work.transport.has_checksum {
+        return if changed { packet.store(at, &ports, Sum::Changed) } else { Some(()) };
+    }
     let udp = headers.protocol == UDP;
-    let field = at.wrapping_add(if headers.protocol == TCP { 16 } else { 6 });
-    packet.fix_checksum(field, checksum::addresses(from, to, headers.v6), Fix::PseudoHeader, udp)?;
+    let field = packet.forget(at.wrapping_add(if headers.protocol == TCP { 16 } else { 6 }));
+    let addresses = packet.forget(checksum::addresses(from, to, headers.is_v6(packet)));
+    packet.fix_checksum(field, addresses, Fix::PseudoHeader, udp)?;
     if changed {
         packet.fix_checksum(field, checksum::ports(from, to), Fix::Payload, udp)?;
         packet.store(at, &ports, Sum::Balanced)?;

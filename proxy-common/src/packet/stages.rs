@@ -1,9 +1,9 @@
-//! The stages of a packet's way. In the programs each is a function that the verifier walks once, by itself, instead
-//! of once for every path that leads to it; what one leaves for the next lies in [`Work`].
+//! The stages of a packet's way. In the kernel each is a program that the verifier walks once, by itself, instead of
+//! once for every path that leads to it; what one leaves for the next lies in [`Work`].
 
 use super::{Action, Packet, PacketTables, Work, answer, arrive, error, flow, new_flow};
 
-/// What comes next.
+/// What comes next: an end, or another stage. The numbers belong to the map ABI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Next {
@@ -28,21 +28,11 @@ pub enum Next {
 }
 
 impl Next {
-    /// The stage or end that a program's function returned.
+    /// Index in STAGES of the stage that it stands for, if it is no end.
     #[inline(always)]
     #[must_use]
-    pub const fn from_value(value: u32) -> Self {
-        match value {
-            0 => Self::Pass,
-            2 => Self::Forward,
-            3 => Self::Return,
-            4 => Self::Inject,
-            5 => Self::Begin,
-            6 => Self::Error,
-            7 => Self::Send,
-            8 => Self::Answer,
-            _ => Self::Drop,
-        }
+    pub const fn stage(self) -> Option<u32> {
+        (self as u32).checked_sub(Self::Begin as u32)
     }
 
     #[inline(always)]

@@ -1,12 +1,13 @@
 //! Shows decisions to who watches them.
 
 use super::{Hook, Packet, PacketTables, Work};
-use crate::abi::{Counter, FlowEntry, TraceEvent, TraceHook, TraceOutcome, Tuple};
+use crate::abi::{BackendRef, Counter, TraceEvent, TraceHook, TraceOutcome};
 
 /// What is shown of a packet that went to a backend.
 #[inline(always)]
 pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work, counter: Counter) {
-    show(packet, tables, &work.tuple, &work.entry, TraceOutcome::Forwarded, counter);
+    let (service, backend) = (work.entry.service, work.entry.backend);
+    show(packet, tables, work, TraceOutcome::Forwarded, service, backend, counter);
 }
 
 /// What is shown of a packet that went nowhere; of one that named no service port so far,
@@ -15,20 +16,12 @@ pub fn forwarded<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &Work
 pub fn refused<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    work: &mut Work,
+    work: &Work,
     service: u32,
     outcome: TraceOutcome,
     counter: Counter,
 ) {
-    work.entry = FlowEntry {
-        source: work.tuple.source,
-        destination: work.tuple.destination,
-        source_port: work.tuple.source_port,
-        destination_port: work.tuple.destination_port,
-        service,
-        ..FlowEntry::default()
-    };
-    show(packet, tables, &work.tuple, &work.entry, outcome, counter);
+    show(packet, tables, work, outcome, service, BackendRef::default(), counter);
 }
 
 /// Shows a decision, if somebody watches.
@@ -36,29 +29,31 @@ pub fn refused<P: Packet, T: PacketTables>(
 fn show<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
-    before: &Tuple,
-    entry: &FlowEntry,
+    work: &Work,
     outcome: TraceOutcome,
+    service: u32,
+    backend: BackendRef,
     counter: Counter,
 ) {
     if !tables.watched() {
         return;
     }
-    let time = tables.now();
+    let (time, cookie) = (tables.now(), u64::from(tables.zero()));
     let device = packet.device();
     let hook = match packet.hook() {
         Hook::Ingress => TraceHook::Ingress,
         Hook::Egress => TraceHook::Egress,
     } as u16;
+    let forwarded = outcome as u16 == TraceOutcome::Forwarded as u16;
     tables.show(
         #[inline(always)]
         || TraceEvent {
             time,
-            before: *before,
-            after: entry.translated(before.protocol),
-            backend: entry.backend,
-            cookie: 0,
-            service: entry.service,
+            before: work.tuple,
+            after: if forwarded { work.entry.translated(work.tuple.protocol) } else { work.tuple },
+            backend,
+            cookie,
+            service,
             device,
             hook,
             outcome: outcome as u16,

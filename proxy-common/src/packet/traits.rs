@@ -20,7 +20,7 @@ pub enum NextHop {
     Device {
         /// Index of the device.
         device: u32,
-        /// The neighbour.
+        /// The neighbour; `::` for whichever the kernel finds, because nobody knows its hardware address yet.
         gateway: Address,
     },
     /// To the node itself.
@@ -45,7 +45,7 @@ pub enum Action {
     Forward {
         /// Index of the device.
         device: u32,
-        /// The neighbour.
+        /// The neighbour, as in [`NextHop::Device`].
         gateway: Address,
     },
     /// It goes back to where it came from: it is an answer now.
@@ -78,6 +78,12 @@ pub enum Fix {
 /// A packet, and what the kernel knows around it. Offsets are bytes from its first one, which is that of the link
 /// header where there is one. A method fails where the packet ends before, or memory does.
 pub trait Packet {
+    /// The same value, of which a verifier knows nothing any more. Up to Linux 6.1 it would walk what follows once
+    /// for each value that different ways lead to.
+    #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        value
+    }
     /// Where it is met.
     fn hook(&self) -> Hook;
     /// Index of the device.

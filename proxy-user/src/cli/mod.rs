@@ -23,6 +23,7 @@ mod run;
 mod span;
 mod stale;
 mod status;
+mod status_devices;
 mod table;
 mod top;
 mod trace;

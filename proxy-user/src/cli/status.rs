@@ -1,8 +1,9 @@
-//! `shunt status`: whether the programs are attached, how full the maps are, what was counted.
+//! `shunt status`: whether the programs are attached, and to which devices, how full the maps are, what was counted.
 
 use super::{
     args::{Output, StatusArgs},
     live,
+    status_devices::{DeviceStatus, PacketStatus, devices, write_devices},
 };
 use crate::{
     kernel::{Attachment, Cgroup, PROGRAMS, PinnedMaps, cgroup2_mount_point},
@@ -15,6 +16,8 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 #[derive(Serialize)]
 struct StatusDocument {
     attached: Vec<ProgramStatus>,
+    devices: Vec<DeviceStatus>,
+    packets: PacketStatus,
     maps: Vec<MapStatus>,
     counters: Vec<(&'static str, u64)>,
 }
@@ -36,7 +39,7 @@ struct MapStatus {
     bytes: u64,
 }
 
-/// Prints the status. Exit code 1 if a program is not in effect.
+/// Prints the status. Exit code 1 if a program is not in effect, for sockets or on a device.
 pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let maps = live::open(&args.pins.pin_path, "")?;
     let path = args.cgroup.clone().or_else(cgroup2_mount_point);
@@ -45,10 +48,13 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let counters = maps.counters()?;
     let document = StatusDocument {
         attached: PROGRAMS.iter().map(|(program, _)| program_status(program, &found)).collect(),
+        devices: devices(&maps)?,
+        packets: PacketStatus::new(maps.packet_settings()),
         maps: map_status(&maps)?,
         counters: Counter::ALL.iter().map(|counter| (counter.name(), counters[*counter as usize])).collect(),
     };
-    let effective = document.attached.iter().all(|program| program.effective);
+    let effective = document.attached.iter().all(|program| program.effective)
+        && !document.devices.iter().any(DeviceStatus::is_broken);
     let mut out = std::io::stdout().lock();
     match args.output {
         Output::Json => {
@@ -85,6 +91,7 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
         .count() as u32;
     let prefixes = maps.prefixes()?;
     let ranges = prefixes.iter().filter(|(key, _)| matches!(key, PrefixKey::Source(_))).count() as u32;
+    let (flows, devices) = (maps.flows()?, maps.devices()?);
     Ok(maps
         .memory()?
         .into_iter()
@@ -100,9 +107,11 @@ fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
                 "NETWORKS" => (Some(prefixes.len() as u32 - ranges), capacities.prefixes),
                 "AFFINITY" => (None, capacities.affinities),
                 "NODE" | "PACKETS" | "TRACE" => (None, 1),
-                "FLOWS" => (None, capacities.flows),
+                "FLOWS" => (Some(flows), capacities.flows),
                 "FRAGMENTS" => (None, 2_048),
-                "DEVICES" => (None, 4_096),
+                "STAGES" => (None, 4),
+                "SCRATCH" => (None, 1),
+                "DEVICES" => (Some(devices), 4_096),
                 "EVENTS" => (None, 262_144),
                 "STATS" => (None, capacities.services),
                 "COUNTERS" => (None, Counter::COUNT as u32),
@@ -127,6 +136,7 @@ fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std:
         let (link, prog) = (id(program.link_id), id(program.program_id));
         writeln!(out, "{:12}  {link:8}  {prog:8}  {state}", program.program)?;
     }
+    write_devices(out, &document.devices, &document.packets)?;
     writeln!(out, "\nMAP               USED  CAPACITY      KIB")?;
     for map in &document.maps {
         let used = map.used.map_or_else(|| "-".to_owned(), |used| used.to_string());

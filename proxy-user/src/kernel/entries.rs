@@ -28,21 +28,52 @@ pub fn read_all<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V
     }
 }
 
+/// How many entries a hash map has, about, if others change it meanwhile.
+///
+/// # Errors
+/// As for [`read_all`].
+pub fn count(map: &MapFd) -> io::Result<u32> {
+    let mut count = 0_u32;
+    match batches(map, |keys, _| count += (keys.len() / map.shape().key_size as usize) as u32) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            count = 0;
+            let mut next = map.next_key(None)?;
+            while let Some(key) = next.filter(|_| count < map.shape().max_entries) {
+                count += 1;
+                next = map.next_key(Some(&key))?;
+            }
+        }
+        read => read?,
+    }
+    Ok(count)
+}
+
 fn read_batches<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V)>> {
-    let mut room = BATCH.min(map.shape().max_entries as usize);
     let mut entries = Vec::new();
+    batches(map, |keys, values| {
+        let pairs = keys.chunks_exact(size_of::<K>()).zip(values.chunks_exact(size_of::<V>()));
+        entries.extend(pairs.filter_map(|(key, value)| {
+            Some((K::read_from_bytes(key).ok()?, V::read_from_bytes(value).ok()?))
+        }));
+    })?;
+    Ok(entries)
+}
+
+/// Reads the whole map; `each` gets the keys and values of some entries, side by side.
+fn batches(map: &MapFd, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
+    let (key, value) = (map.shape().key_size as usize, map.shape().value_size as usize);
+    let mut room = BATCH.min(map.shape().max_entries as usize);
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
     let (mut cursor, mut first) = (0, true);
     loop {
-        let mut keys = vec![0; room * size_of::<K>()];
-        let mut values = vec![0; room * size_of::<V>()];
+        keys.resize(room * key, 0);
+        values.resize(room * value, 0);
         match map.lookup_batch(&mut cursor, first, &mut keys, &mut values) {
             Ok((count, more)) => {
-                let pairs = keys.chunks_exact(size_of::<K>()).zip(values.chunks_exact(size_of::<V>()));
-                entries.extend(pairs.take(count).filter_map(|(key, value)| {
-                    Some((K::read_from_bytes(key).ok()?, V::read_from_bytes(value).ok()?))
-                }));
+                let (keys, values) = (keys.get(..count * key), values.get(..count * value));
+                each(keys.unwrap_or_default(), values.unwrap_or_default());
                 if !more {
-                    return Ok(entries);
+                    return Ok(());
                 }
                 first = false;
             }
@@ -100,6 +131,7 @@ mod tests {
         for (key, value) in &wanted {
             map.update(&key.to_ne_bytes(), &value.to_ne_bytes()).unwrap();
         }
+        assert_eq!(count(&map).unwrap(), 9_000);
         for mut read in [read_batches::<u32, u64>(&map).unwrap(), read_keys(&map).unwrap()] {
             read.sort_unstable();
             assert_eq!(read, wanted);

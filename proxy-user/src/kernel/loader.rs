@@ -5,11 +5,12 @@ use super::attach::PROGRAMS;
 use super::bpffs::PinDirs;
 use super::error::KernelError;
 use super::features::Features;
-use super::object::{self, MAPS, OBJECT};
+use super::object::{self, MAPS, OBJECT, STAGE_PROGRAMS, STAGES};
 use super::packets::PacketHook;
 use super::pinned::{PinnedMaps, open_pin};
 use super::sys::Access;
 use crate::writer::Capacities;
+use aya::maps::ProgramArray;
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use proxy_common::abi::ABI_VERSION;
@@ -83,6 +84,26 @@ pub(super) fn load(
         };
         program.load().map_err(|source| KernelError::program(name, "BPF_PROG_LOAD", source))?;
     }
+    load_stages(&mut ebpf)?;
     let maps = PinnedMaps::open(dirs.clone(), &shapes, Access::ReadWrite)?;
     Ok(Loaded { ebpf, maps })
+}
+
+/// Loads the stages of the packet path and puts them where the others find them, in the place of a former agent's.
+fn load_stages(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+    let map = ebpf.take_map(STAGES).ok_or(KernelError::Object { object: STAGES })?;
+    let mut stages = ProgramArray::try_from(map).map_err(|_| KernelError::Object { object: STAGES })?;
+    for (index, name) in (0_u32..).zip(STAGE_PROGRAMS) {
+        let Some(Program::SchedClassifier(program)) = ebpf.program_mut(name) else {
+            return Err(KernelError::Object { object: name });
+        };
+        program.load().map_err(|source| KernelError::program(name, "BPF_PROG_LOAD", source))?;
+        let fd = program.fd().map_err(|source| KernelError::program(name, "BPF_PROG_LOAD", source))?;
+        stages.set(index, fd, 0).map_err(|error| KernelError::Call {
+            object: STAGES,
+            call: "BPF_MAP_UPDATE_ELEM",
+            source: std::io::Error::other(error),
+        })?;
+    }
+    Ok(())
 }

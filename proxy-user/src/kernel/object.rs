@@ -40,6 +40,10 @@ pub const FLOWS: MapName = "FLOWS";
 pub const FRAGMENTS: MapName = "FRAGMENTS";
 /// Devices that the packet programs are attached to, hash.
 pub const DEVICES: MapName = "DEVICES";
+/// Stages of the packet path, programs.
+pub const STAGES: MapName = "STAGES";
+/// Where packets are worked on, per-CPU array.
+pub const SCRATCH: MapName = "SCRATCH";
 /// How the packet programs work, mapped array.
 pub const PACKETS: MapName = "PACKETS";
 /// Until when somebody watches decisions, mapped array.
@@ -51,8 +55,11 @@ pub const STATS: MapName = "STATS";
 /// Totals by reason, per-CPU array.
 pub const COUNTERS: MapName = "COUNTERS";
 
+/// The programs that stand in [`STAGES`], by index: those of `proxy_common::packet::Next` that are no end.
+pub const STAGE_PROGRAMS: [&str; 4] = ["stage_begin", "stage_error", "stage_send", "stage_answer"];
+
 /// Every map that is pinned.
-pub const MAPS: [MapName; 20] = [
+pub const MAPS: [MapName; 22] = [
     FRONTENDS4,
     FRONTENDS6,
     SERVICES,
@@ -68,6 +75,8 @@ pub const MAPS: [MapName; 20] = [
     FLOWS,
     FRAGMENTS,
     DEVICES,
+    STAGES,
+    SCRATCH,
     PACKETS,
     TRACE,
     EVENTS,
@@ -115,12 +124,18 @@ mod tests {
         ReverseEntry, ServiceEntry, ServiceStats, SocketKey, SourceRangeKey, TraceLease, Tuple,
     };
 
+    /// Bytes of a value of SCRATCH. It belongs to the ABI as the types do: a program meets what one of another agent
+    /// left there.
+    const SCRATCH_SIZE: usize = 632;
+
     #[test]
     fn the_object_defines_every_map_as_the_abi_does() {
         let own = |name| match name {
             NODE | PACKETS | TRACE => 1,
             FRAGMENTS => 2_048,
             DEVICES => 4_096,
+            STAGES => 4,
+            SCRATCH => 1,
             EVENTS => 262_144,
             _ => Counter::COUNT as u32,
         };
@@ -151,6 +166,8 @@ mod tests {
                 lru(FLOWS, size_of::<Tuple>(), size_of::<FlowEntry>()),
                 lru(FRAGMENTS, size_of::<FragmentKey>(), size_of::<Ports>()),
                 shape(DEVICES, kind::BPF_MAP_TYPE_HASH, 4, size_of::<DeviceEntry>(), BPF_F_NO_PREALLOC),
+                shape(STAGES, kind::BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 0),
+                shape(SCRATCH, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, SCRATCH_SIZE, 0),
                 array(PACKETS, size_of::<PacketSettings>()),
                 array(TRACE, size_of::<TraceLease>()),
                 shape(EVENTS, kind::BPF_MAP_TYPE_RINGBUF, 0, 0, 0),

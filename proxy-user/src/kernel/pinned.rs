@@ -5,7 +5,7 @@ use super::attach::{Attachment, attached};
 use super::bpffs::PinDirs;
 use super::cgroup::Cgroup;
 use super::collector::{Collected, Collector};
-use super::entries::read_all;
+use super::entries::{count, read_all};
 use super::error::KernelError;
 use super::lock;
 use super::object::{self, MapName};
@@ -38,6 +38,8 @@ pub struct PinnedMaps {
     pub(super) node: MappedArray<NodeEntry>,
     pub(super) flows: MapFd,
     fragments: MapFd,
+    stages: MapFd,
+    scratch: MapFd,
     pub(super) devices: MapFd,
     pub(super) packets: MappedArray<PacketSettings>,
     pub(super) trace: MappedArray<TraceLease>,
@@ -90,6 +92,8 @@ impl PinnedMaps {
             node: array(&dirs, shapes, object::NODE, access)?,
             flows: open(object::FLOWS)?,
             fragments: open(object::FRAGMENTS)?,
+            stages: open(object::STAGES)?,
+            scratch: open(object::SCRATCH)?,
             devices: open(object::DEVICES)?,
             packets: array(&dirs, shapes, object::PACKETS, access)?,
             trace: array(&dirs, shapes, object::TRACE, access)?,
@@ -131,6 +135,28 @@ impl PinnedMaps {
     /// the start of the map.
     pub fn collect_flows(&self, collector: &mut Collector, now: u32) -> Result<Collected, WriteError> {
         collector.step(&self.flows, now).map_err(|source| failed(object::FLOWS, "aging by batches", source))
+    }
+
+    /// How the packet programs work.
+    #[must_use]
+    pub fn packet_settings(&self) -> PacketSettings {
+        self.packets.get(0).unwrap_or_default()
+    }
+
+    /// How many entries FLOWS has; a flow has two.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_BATCH.
+    pub fn flows(&self) -> Result<u32, WriteError> {
+        count(&self.flows).map_err(|source| failed(object::FLOWS, "BPF_MAP_LOOKUP_BATCH", source))
+    }
+
+    /// How many entries DEVICES has.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_BATCH.
+    pub fn devices(&self) -> Result<u32, WriteError> {
+        count(&self.devices).map_err(|source| failed(object::DEVICES, "BPF_MAP_LOOKUP_BATCH", source))
     }
 
     /// The backend that a client with session affinity came to last, if it is remembered.
@@ -181,6 +207,8 @@ impl PinnedMaps {
             (object::FLOWS, &self.flows),
             (object::FRAGMENTS, &self.fragments),
             (object::DEVICES, &self.devices),
+            (object::STAGES, &self.stages),
+            (object::SCRATCH, &self.scratch),
             (object::PACKETS, self.packets.map()),
             (object::TRACE, self.trace.map()),
             (object::EVENTS, &self.events),
