@@ -196,7 +196,7 @@ impl Skb {
         let Some(entry) = KernelTables.device(device) else { return kernel_says };
         let header = if self.is_headerless(&KernelTables) { 0 } else { 14 };
         // Several segments that travel as one are cut to size, at the latest by the tunnel they go through.
-        !self.is_segmented() && self.length().wrapping_sub(header) > entry.mtu
+        self.segment() == 0 && self.length().wrapping_sub(header) > entry.mtu
     }
 
     #[inline(always)]
