@@ -6,7 +6,7 @@ use crate::{tables::KernelTables, words};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_INGRESS, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
-        BPF_F_RECOMPUTE_CSUM, TC_ACT_OK, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup,
+        BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup,
         bpf_redir_neigh, bpf_sock_tuple,
     },
     helpers::{
@@ -21,6 +21,10 @@ use proxy_common::{
     packet::{Action, Fix, Hook, NextHop, Packet, PacketTables, Sum, Work},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A packet goes on, to the programs that others have attached behind ours (TCX_NEXT). After TC_ACT_OK (TCX_PASS) none
+/// of them would see it, neither by tcx nor by clsact.
+pub const PASS: i32 = TC_ACT_UNSPEC;
 
 /// Address families of linux/socket.h.
 const AF_INET: u8 = 2;
@@ -100,7 +104,7 @@ impl Skb {
     #[inline(always)]
     pub fn finish<T: PacketTables>(&mut self, tables: &T, action: Action) -> i32 {
         match action {
-            Action::Pass => TC_ACT_OK,
+            Action::Pass => PASS,
             Action::Drop => TC_ACT_SHOT,
             Action::Forward { device, gateway } => self.forward(tables, device, gateway),
             Action::Return => self.send_back(tables),
@@ -168,7 +172,7 @@ impl Skb {
     #[inline(always)]
     fn inject<T: PacketTables>(&mut self, tables: &T, device: u32) -> i32 {
         if device == self.device() {
-            return TC_ACT_OK;
+            return PASS;
         }
         let Some(entry) = tables.device(device) else { return TC_ACT_SHOT };
         if self.is_headerless(tables) {
