@@ -10,10 +10,7 @@ use crate::{
     skb::{PASS, Skb},
     tables::KernelTables,
 };
-use aya_ebpf::{
-    bindings::TC_ACT_SHOT,
-    programs::TcContext,
-};
+use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use proxy_common::{
     abi::Counter,
     datapath::Tables,
