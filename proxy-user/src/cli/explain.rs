@@ -6,8 +6,8 @@ use super::{
     live, offline,
 };
 use crate::{
-    explain::{Answer, ClientAddress, Origin, Question, Verdict, contradiction, explain as answer},
-    model::{Family, Protocol},
+    explain::{Answer, ClientAddress, Question, contradiction, explain as answer},
+    model::Family,
     table::Conflict,
     view::{FrontendView, KeyParts},
     writer::MemoryMaps,
