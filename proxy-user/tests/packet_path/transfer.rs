@@ -97,7 +97,7 @@ fn what_goes_both_ways_at_once_arrives_whole() {
 
 #[test]
 fn iperf3_sends_and_receives_over_tcp_and_udp() {
-    for (overlay, offload) in WAYS {
+    for (overlay, offload) in [WAYS[0], WAYS[3]] {
         let Some(mut stage) = stage(overlay, offload) else { return };
         let backends = bare(&mut stage);
         for (number, backend) in (1..).zip(&backends) {
@@ -107,11 +107,11 @@ fn iperf3_sends_and_receives_over_tcp_and_udp() {
             server.wait_for("listening", PATIENCE).unwrap();
             for (family, way) in Family::BOTH.into_iter().zip([&[][..], &["-R"]]) {
                 let to = frontend(number, Kind::NodePort, family, stage.node());
-                let tcp = iperf3(&stage, to, &[way, &["-n", "8M"]].concat());
+                let tcp = iperf3(&stage, to, &[way, &["-n", "8M", "-w", "64K"]].concat());
                 // It ends when all is sent; what is under way then does not count.
                 let bytes = |sum: &str| tcp["end"][sum]["bytes"].as_u64().unwrap();
                 let (sent, received) = (bytes("sum_sent"), bytes("sum_received"));
-                assert!(sent >= 8 << 20 && received >= 4 << 20, "{to}: {received} bytes of {sent}");
+                assert!(sent >= 8 << 20 && received >= 7 << 20, "{to}: {received} bytes of {sent}");
                 let udp = iperf3(&stage, to, &[way, &["-u", "-b", "20M", "-n", "400K"]].concat());
                 let (lost, all) = (&udp["end"]["sum"]["lost_packets"], &udp["end"]["sum"]["packets"]);
                 assert!(
