@@ -2,7 +2,7 @@
 //!
 //! All access is by helpers that copy: they reach what lies beyond the linear part, and need no proof of bounds.
 
-use crate::words;
+use crate::{tables::KernelTables, words};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_INGRESS, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
@@ -31,6 +31,11 @@ const FIB_SUCCESS: i64 = 0;
 const FIB_NOT_FORWARDED: i64 = 4;
 const FIB_NO_NEIGHBOUR: i64 = 7;
 const FIB_FRAGMENTATION_NEEDED: i64 = 8;
+
+/// VLAN_VID_MASK of linux/if_vlan.h.
+const VLAN_ID: u32 = 0xfff;
+/// PACKET_HOST of linux/if_packet.h: addressed to the device that it has arrived on.
+const PACKET_HOST: u32 = 0;
 
 /// BPF_F_CURRENT_NETNS: the network namespace of the packet's device.
 const CURRENT_NETNS: u64 = -1_i64 as u64;
@@ -183,6 +188,17 @@ impl Skb {
         action as i32
     }
 
+    /// Whether the packet exceeds the MTU of a device. The kernel's own opinion counts only for one that Shunt is
+    /// not attached to: bpf_fib_lookup compares the frame, link header included, with the MTU and the *other* link's
+    /// header and a VLAN tag (`is_skb_forwardable`), and nothing at all while it does not know the neighbour.
+    #[inline(always)]
+    fn is_too_big(&self, device: u32, kernel_says: bool) -> bool {
+        let Some(entry) = KernelTables.device(device) else { return kernel_says };
+        let header = if self.is_headerless(&KernelTables) { 0 } else { 14 };
+        // Several segments that travel as one are cut to size, at the latest by the tunnel they go through.
+        self.segment() == 0 && self.length().wrapping_sub(header) > entry.mtu
+    }
+
     #[inline(always)]
     fn is_headerless<T: PacketTables>(&self, tables: &T) -> bool {
         tables.device(self.device()).is_some_and(
@@ -206,6 +222,16 @@ impl Packet for Skb {
     #[inline(always)]
     fn device(&self) -> u32 {
         read!(self.skb, ifindex)
+    }
+
+    #[inline(always)]
+    fn is_for_device(&self) -> bool {
+        // A tag of VLAN 0 has a priority only.
+        if read!(self.skb, vlan_present) != 0 && read!(self.skb, vlan_tci) & VLAN_ID != 0 {
+            return false;
+        }
+        // As ip_rcv and ip_forward have it.
+        self.hook as u8 == Hook::Egress as u8 || read!(self.skb, pkt_type) == PACKET_HOST
     }
 
     #[inline(always)]
@@ -299,11 +325,16 @@ impl Packet for Skb {
         };
         let device = query.ifindex;
         match found {
-            // A packet that waits for its neighbour's hardware address goes, once that is known, where the route that is
-            // attached to it leads (neigh_update): at egress that is the route to the frontend. Only a route that
-            // bpf_redirect_neigh looked up itself takes its place.
-            FIB_NO_NEIGHBOUR => NextHop::Device { device, gateway: Address::default() },
-            FIB_SUCCESS => {
+            FIB_SUCCESS | FIB_NO_NEIGHBOUR | FIB_FRAGMENTATION_NEEDED => {
+                if self.is_too_big(device, found == FIB_FRAGMENTATION_NEEDED) {
+                    return NextHop::TooBig { device };
+                }
+                // A packet that waits for its neighbour's hardware address goes, once that is known, where the route
+                // that is attached to it leads (neigh_update): at egress that is the route to the frontend. Only a
+                // route that bpf_redirect_neigh looked up itself takes its place.
+                if found == FIB_NO_NEIGHBOUR {
+                    return NextHop::Device { device, gateway: Address::default() };
+                }
                 let gateway = if query.family == AF_INET {
                     // SAFETY: of these fields' union the kernel has filled the one of this family.
                     Address::from_v4_word(unsafe { query.__bindgen_anon_4.ipv4_dst })
@@ -314,7 +345,6 @@ impl Packet for Skb {
                 NextHop::Device { device, gateway }
             }
             FIB_NOT_FORWARDED => NextHop::Local,
-            FIB_FRAGMENTATION_NEEDED => NextHop::TooBig { device },
             _ => NextHop::None,
         }
     }

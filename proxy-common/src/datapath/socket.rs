@@ -61,10 +61,11 @@ const SEND: Kind = Kind {
 pub fn connect<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decision {
     let admitted = admit(tables, client, &dial.peer, dial.protocol);
     let service = service(&admitted);
-    let chosen = admitted.and_then(
-        #[inline(always)]
-        |admitted| choose(tables, client, &admitted),
-    );
+    // Not `and_then`: the compiler may leave that a function of its own.
+    let chosen = match admitted {
+        Ok(admitted) => choose(tables, client, &admitted),
+        Err(verdict) => Err(verdict),
+    };
     match chosen {
         Ok((backend, peer)) => {
             let decided = Decided { service, backend, counter: Counter::ConnectForwarded };
@@ -81,10 +82,10 @@ pub fn send<T: Tables, C: Client>(tables: &T, client: &C, dial: &Dial) -> Decisi
     let flow = SocketKey { cookie: dial.cookie, peer: dial.peer };
     let admitted = admit(tables, client, &dial.peer, dial.protocol);
     let service = service(&admitted);
-    let chosen = admitted.and_then(
-        #[inline(always)]
-        |admitted| keep_or_choose(tables, client, &flow, &admitted),
-    );
+    let chosen = match admitted {
+        Ok(admitted) => keep_or_choose(tables, client, &flow, &admitted),
+        Err(verdict) => Err(verdict),
+    };
     let (peer, decided) = match chosen {
         Ok(chosen) => chosen,
         Err(verdict) => return refuse(tables, dial, verdict, service, &SEND),

@@ -9,6 +9,9 @@ use crate::datapath::is_cluster_ip;
 #[inline(always)]
 pub fn arrive<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
     let Some(device) = tables.device(packet.device()) else { return Next::Pass };
+    if !packet.is_for_device() {
+        return Next::Pass;
+    }
     if headers::read(packet, device.flags, &mut work.headers).is_none() {
         return Next::Pass;
     }

@@ -88,6 +88,12 @@ pub trait Packet {
     fn hook(&self) -> Hook;
     /// Index of the device.
     fn device(&self) -> u32;
+    /// Whether the link delivers it to this device: not a frame to another host, which a switch has flooded, or to
+    /// all; nor one of a VLAN, which belongs to the VLAN's own device, if the node has one.
+    #[inline(always)]
+    fn is_for_device(&self) -> bool {
+        true
+    }
     /// Whether a socket of this network namespace sent it.
     fn made_here(&self) -> bool;
     /// Its EtherType, network byte order; that of the first VLAN tag which stands in the packet, if one does.

@@ -10,7 +10,15 @@ use std::path::Path;
 /// The pin path is ours until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct PinLock {
-    _dir: File,
+    dir: File,
+}
+
+impl Drop for PinLock {
+    fn drop(&mut self) {
+        // A child that some thread has just forked has the descriptor too, until it executes its program: closing
+        // ours would not free the lock yet.
+        let _ = flock(&self.dir, FlockOperation::Unlock);
+    }
 }
 
 /// Who holds a pin path.
@@ -31,7 +39,7 @@ impl PinLock {
         let dir = File::open(pin_path).map_err(|source| KernelError::path(pin_path, "open", source))?;
         match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
             // Whoever held it before may have removed the directory: a lock on that holds nobody off.
-            Ok(()) if is_at(&dir, pin_path) => Ok(Self { _dir: dir }),
+            Ok(()) if is_at(&dir, pin_path) => Ok(Self { dir }),
             Ok(()) => Err(KernelError::path(pin_path, "flock", ErrorKind::NotFound)),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 Err(KernelError::Locked { path: pin_path.to_owned(), holder: holder(&dir) })
