@@ -100,8 +100,13 @@ fn an_address_of_a_service_cidr_that_no_service_has_is_silent() {
                 both(96, 200).into_iter().flat_map(|ip| PROTOCOLS.map(|p| (p, SocketAddr::new(ip, 80))));
             assert_all_silent(place.clone(), &dials.collect::<Vec<_>>());
         });
+        // Whatever the protocol.
+        at_once(&[Place::from(&**stage.client()), pod.place()], |place| {
+            both(96, 200)
+                .map(|ip| assert_eq!(pinged(place.clone(), ip, SILENCE), ErrorKind::WouldBlock, "{ip}"));
+        });
     });
-    assert_eq!(dropped, 12);
+    assert_eq!(dropped, 16);
     assert_all_answer(&**stage.client(), &stage.dials(1, &[Kind::ClusterIp]), "pod", Seen::Client);
     // Where ServiceCIDRs are not known, it is nobody's: the router beyond says that it knows no such network.
     stage.apply([Event::ServiceCidrDeleted("services".into())]);
