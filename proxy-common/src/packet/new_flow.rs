@@ -8,7 +8,7 @@ use crate::abi::{
     Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
     PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple,
 };
-use crate::datapath::{Client, Origin, Reason, Tables, Verdict, is_cluster_ip, pick_backend, route};
+use crate::datapath::{Client, Lookup, Origin, Reason, Tables, Verdict, find_address, pick_backend, route};
 
 /// A client known by a flow's first packet. The flow's hash picks its endpoint: a flow whose entry was lost
 /// finds the same one again while the set is unchanged.
@@ -269,11 +269,13 @@ fn masquerade<P: Packet, T: PacketTables>(
 /// is to be reached at a ClusterIP: a ping that left by the default route would come back, and leave again.
 #[inline(always)]
 pub fn without_ports<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
-    if !is_cluster_ip(tables, &work.headers.destination) {
-        return Next::Pass;
-    }
+    let verdict = match find_address(tables, &work.headers.destination) {
+        Lookup::UnknownPort => Verdict::Reject(Reason::UnknownPort),
+        Lookup::Unallocated => Verdict::Drop(Reason::Unallocated),
+        Lookup::NotAService | Lookup::Frontend(_) => return Next::Pass,
+    };
     work.tuple = arrive::tuple(&work.headers, Ports { source: 0, destination: 0 });
-    refuse(packet, tables, work, Verdict::Reject(Reason::UnknownPort))
+    refuse(packet, tables, work, verdict)
 }
 
 /// Counts and shows a verdict that is no endpoint, and answers where an answer is due.
