@@ -18,9 +18,12 @@ mod service;
 mod stage;
 
 mod errors;
+mod flows;
 mod fragments;
 mod headers;
 mod path_mtu;
 mod raw;
+mod states;
+mod strain;
 mod tunnel;
 mod wire;
