@@ -82,6 +82,6 @@ pub fn options(cluster: &SampleCluster, pins: &lab::Bpffs, cgroup: &lab::Cgroup)
         cgroup: cgroup.path().to_owned(),
         pin_path: pins.path().join("shunt"),
         capacities: cluster.capacities(),
-        log_level: 0,
+        ..Options::default()
     }
 }

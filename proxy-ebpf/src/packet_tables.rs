@@ -62,10 +62,7 @@ impl PacketTables for KernelTables {
 
     #[inline(always)]
     fn fragment(&self, key: &FragmentKey) -> Option<Ports> {
-        FRAGMENTS.get_ptr(key).map(
-            #[inline(always)]
-            |ports| load(ports),
-        )
+        FRAGMENTS.get_ptr(key).map(load)
     }
 
     #[inline(always)]
@@ -84,11 +81,7 @@ impl PacketTables for KernelTables {
 
     #[inline(always)]
     fn settings(&self) -> PacketSettings {
-        PACKETS.get_ptr(0).map_or(
-            PacketSettings::default(),
-            #[inline(always)]
-            |entry| load(entry),
-        )
+        PACKETS.get_ptr(0).map_or(PacketSettings::default(), load)
     }
 
     #[inline(always)]

@@ -196,7 +196,7 @@ impl Skb {
         let Some(entry) = KernelTables.device(device) else { return kernel_says };
         let header = if self.is_headerless(&KernelTables) { 0 } else { 14 };
         // Several segments that travel as one are cut to size, at the latest by the tunnel they go through.
-        !self.is_segmented() && self.length().wrapping_sub(header) > entry.mtu
+        self.segment() == 0 && self.length().wrapping_sub(header) > entry.mtu
     }
 
     #[inline(always)]
@@ -250,8 +250,8 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn is_segmented(&self) -> bool {
-        read!(self.skb, gso_segs) > 1
+    fn segment(&self) -> u32 {
+        read!(self.skb, gso_size)
     }
 
     #[inline(always)]
@@ -324,15 +324,15 @@ impl Packet for Skb {
             fib_lookup(self.skb.cast(), ptr::from_mut(query), size_of::<bpf_fib_lookup>() as i32, 0)
         };
         let device = query.ifindex;
-        match i64::from(found) {
+        match found {
             FIB_SUCCESS | FIB_NO_NEIGHBOUR | FIB_FRAGMENTATION_NEEDED => {
-                if self.is_too_big(device, i64::from(found) == FIB_FRAGMENTATION_NEEDED) {
+                if self.is_too_big(device, found == FIB_FRAGMENTATION_NEEDED) {
                     return NextHop::TooBig { device };
                 }
                 // A packet that waits for its neighbour's hardware address goes, once that is known, where the route
                 // that is attached to it leads (neigh_update): at egress that is the route to the frontend. Only a
                 // route that bpf_redirect_neigh looked up itself takes its place.
-                if i64::from(found) == FIB_NO_NEIGHBOUR {
+                if found == FIB_NO_NEIGHBOUR {
                     return NextHop::Device { device, gateway: Address::default() };
                 }
                 let gateway = if query.family == AF_INET {

@@ -185,11 +185,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn watched(&self) -> bool {
-        let lease = TRACE.get_ptr(0).map_or(
-            TraceLease::default(),
-            #[inline(always)]
-            |lease| load(lease),
-        );
+        let lease = TRACE.get_ptr(0).map_or(TraceLease::default(), load);
         lease.0 != 0 && self.now() < lease.0
     }
 

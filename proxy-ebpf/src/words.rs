@@ -11,7 +11,9 @@ use core::mem::MaybeUninit;
 pub unsafe fn copy<const N: usize>(from: *const u64, to: *mut u64) {
     for index in 0..N {
         // SAFETY: the caller's.
-        let (from, to) = unsafe { (from.add(index), to.add(index)) };
+        let from = unsafe { from.add(index) };
+        // SAFETY: the caller's.
+        let to = unsafe { to.add(index) };
         // SAFETY: the caller's.
         let word = unsafe { from.read_volatile() };
         // SAFETY: the caller's.

@@ -6,6 +6,9 @@ use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
 
+/// Bytes of a TCP header without options. What travels in segments is TCP as a rule; that of UDP is shorter.
+const LEAST_TCP_HEADER: u32 = 20;
+
 /// What a packet adds to its flow's entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlowTouch {
@@ -146,16 +149,18 @@ pub fn way_on<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
         NextHop::Device { device, gateway } => {
             work.device = device;
             work.gateway = gateway;
+            // The kernel leaves it to the segments to fit.
+            let segment = packet.segment();
+            if segment != 0 {
+                let mtu = mtu(tables, device);
+                let headers =
+                    work.headers.transport.wrapping_sub(work.headers.ip).wrapping_add(LEAST_TCP_HEADER);
+                if mtu != 0 && segment.wrapping_add(headers) > mtu {
+                    return (too_big(tables, work, mtu), hops);
+                }
+            }
         }
-        NextHop::TooBig { device } => {
-            tables.count(Counter::PacketTooBig);
-            work.answer = Answer::TooBig(tables.device(device).map_or(
-                0,
-                #[inline(always)]
-                |device| device.mtu,
-            ));
-            return (Next::Answer, hops);
-        }
+        NextHop::TooBig { device } => return (too_big(tables, work, mtu(tables, device)), hops),
         NextHop::Local => return (Next::Pass, hops),
         NextHop::None => {
             tables.count(Counter::PacketNoRoute);
@@ -167,4 +172,22 @@ pub fn way_on<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
         return (Next::Drop, hops);
     }
     (Next::Forward, hops.wrapping_sub(1))
+}
+
+/// The MTU of a device in bytes; zero where it is not known.
+#[inline(always)]
+fn mtu<T: PacketTables>(tables: &T, device: u32) -> u32 {
+    tables.device(device).map_or(
+        0,
+        #[inline(always)]
+        |device| device.mtu,
+    )
+}
+
+/// The sender of a packet is told that it exceeds `mtu`.
+#[inline(always)]
+fn too_big<T: PacketTables>(tables: &T, work: &mut Work, mtu: u32) -> Next {
+    tables.count(Counter::PacketTooBig);
+    work.answer = Answer::TooBig(mtu);
+    Next::Answer
 }

@@ -145,7 +145,7 @@ pub fn read<P: Packet>(packet: &P, device: DeviceFlags, into: &mut Headers) -> O
         IPV6 => ipv6(packet, ip, into)?,
         _ => return None,
     }
-    if packet.is_segmented() {
+    if packet.segment() != 0 {
         // Beyond 64 KiB its length field is zero.
         into.end = packet.length();
     }

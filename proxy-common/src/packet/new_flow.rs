@@ -12,15 +12,29 @@ use crate::datapath::{Client, Origin, Reason, Tables, Verdict, is_cluster_ip, pi
 
 /// A client known by a flow's first packet. The flow's hash picks its endpoint: a flow whose entry was lost
 /// finds the same one again while the set is unchanged.
-struct FlowClient<'a> {
-    origin: Origin,
+struct FlowClient<'a, P, T> {
+    packet: &'a P,
+    tables: &'a T,
     tuple: &'a Tuple,
 }
 
-impl Client for FlowClient<'_> {
+impl<P: Packet, T: PacketTables> Client for FlowClient<'_, P, T> {
+    /// What claims on arrival to come from the node itself comes from elsewhere.
     #[inline(always)]
     fn origin(&self) -> Origin {
-        self.origin
+        if is_nodes(self.packet) {
+            return Origin::Node;
+        }
+        let by_device = self.packet.hook() as u8 == Hook::Ingress as u8
+            && self.tables.device(self.packet.device()).is_some_and(
+                #[inline(always)]
+                |device| device.flags.contains(DeviceFlags::PODS),
+            );
+        if by_device || self.tables.network(&self.tuple.source) == Some(Network::Pods as u32) {
+            Origin::Pod
+        } else {
+            Origin::Outside
+        }
     }
 
     #[inline(always)]
@@ -34,29 +48,15 @@ impl Client for FlowClient<'_> {
     }
 
     #[inline(always)]
-    fn draw<T: Tables>(&self, _: &T) -> u32 {
+    fn draw<U: Tables>(&self, _: &U) -> u32 {
         hash::of(self.tuple)
     }
 }
 
-/// Whose packet it is. What claims on arrival to come from the node itself comes from elsewhere.
+/// Whether the node itself sends a packet.
 #[inline(always)]
-fn origin<P: Packet, T: PacketTables>(
-    packet: &P,
-    tables: &T,
-    device: DeviceFlags,
-    source: &Address,
-) -> Origin {
-    let egress = packet.hook() as u8 == Hook::Egress as u8;
-    if egress && packet.made_here() {
-        Origin::Node
-    } else if (!egress && device.contains(DeviceFlags::PODS))
-        || tables.network(source) == Some(Network::Pods as u32)
-    {
-        Origin::Pod
-    } else {
-        Origin::Outside
-    }
+fn is_nodes<P: Packet>(packet: &P) -> bool {
+    packet.hook() as u8 == Hook::Egress as u8 && packet.made_here()
 }
 
 /// Decides about a packet whose flow is not known, or has ended.
@@ -65,10 +65,8 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     if work.again {
         flow::forget(tables, &work.tuple, &work.entry, &mut work.key);
     }
-    let Some(device) = tables.device(packet.device()) else { return Next::Pass };
-    let origin = origin(packet, tables, device.flags, &work.tuple.source);
     let peer = SocketPeer::new(work.tuple.destination, work.tuple.destination_port);
-    let client = FlowClient { origin, tuple: &work.tuple };
+    let client = FlowClient { packet, tables, tuple: &work.tuple };
     let picked = match route(tables, &client, &peer, work.headers.protocol) {
         Verdict::Forward(route) => match pick_backend(tables, &client, &route) {
             Some((reference, backend)) => Ok((route.frontend.service, reference, backend)),
@@ -78,7 +76,7 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     };
     let (service, reference, backend) = match picked {
         Ok(picked) => picked,
-        Err(Verdict::Pass(_)) => return pass(packet, tables, &device, work),
+        Err(Verdict::Pass(_)) => return pass(packet, tables, work),
         Err(verdict) => return refuse(packet, tables, work, verdict),
     };
     // A reset of a flow that nobody knows has nothing to reset.
@@ -103,7 +101,7 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
         reserved: 0,
     };
     let local = backend.flags.contains(BackendFlags::LOCAL);
-    if let Err(counter) = open(packet, tables, work, origin, local) {
+    if let Err(counter) = open(packet, tables, work, local) {
         tables.count(counter);
         trace::refused(packet, tables, work, service, TraceOutcome::Dropped, counter);
         return Next::Drop;
@@ -125,7 +123,7 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
 /// One from a backend to an address that stood for a client, where the flow's entry was lost, must not come to the
 /// node's own stack: that would reset the connection. The client's next packet finds the same port again.
 #[inline(always)]
-fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry, work: &mut Work) -> Next {
+fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
     let settings = tables.settings();
     let tuple = &work.tuple;
     let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
@@ -133,7 +131,10 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, device: &DeviceEntry
         && !work.transport.begins
         && port < settings.ports
         && packet.hook() as u8 == Hook::Ingress as u8
-        && tuple.destination == own_address(device, &tuple.destination)
+        && tables.device(packet.device()).is_some_and(
+            #[inline(always)]
+            |device| tuple.destination == own_address(&device, &tuple.destination),
+        )
         && !packet.has_socket(tuple)
     {
         tables.count(Counter::FlowLost);
@@ -197,7 +198,6 @@ fn open<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
     work: &mut Work,
-    origin: Origin,
     local: bool,
 ) -> Result<(), Counter> {
     let way = way(packet, tables, work, local)?;
@@ -216,7 +216,7 @@ fn open<P: Packet, T: PacketTables>(
         if own == own.unspecified() {
             return Err(Counter::PacketUnreturnable);
         }
-        masquerade(packet, tables, work, origin, own)?;
+        masquerade(packet, tables, work, own)?;
     }
     match tables.insert_flow(&work.tuple, &work.entry) {
         Ok(()) => Ok(()),
@@ -244,11 +244,10 @@ fn masquerade<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
     work: &mut Work,
-    origin: Origin,
     own: Address,
 ) -> Result<(), Counter> {
     work.entry.flags |= FlowFlags::MASQUERADE;
-    if origin as u8 == Origin::Node as u8 {
+    if is_nodes(packet) {
         work.entry.flags |= FlowFlags::NODE;
         work.entry.device = packet.device();
         work.reply.device = packet.device();

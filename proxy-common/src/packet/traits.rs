@@ -100,8 +100,9 @@ pub trait Packet {
     fn ethertype(&self) -> u16;
     /// Its length in bytes.
     fn length(&self) -> u32;
-    /// True where several segments travel as one, to be cut apart on the way out.
-    fn is_segmented(&self) -> bool;
+    /// Where several segments travel as one, to be cut apart on the way out: bytes of payload that each gets. Else
+    /// zero.
+    fn segment(&self) -> u32;
     /// Reads from it.
     fn load<V: FromBytes + Copy>(&self, at: u32) -> Option<V>;
     /// Writes into it.

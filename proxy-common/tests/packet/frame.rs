@@ -194,8 +194,8 @@ impl Packet for Frame<'_> {
     fn length(&self) -> u32 {
         self.bytes.len() as u32
     }
-    fn is_segmented(&self) -> bool {
-        self.segmented
+    fn segment(&self) -> u32 {
+        if self.segmented { 1_000 } else { 0 }
     }
 
     fn load<V: FromBytes + Copy>(&self, at: u32) -> Option<V> {

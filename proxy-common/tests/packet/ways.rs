@@ -111,6 +111,15 @@ fn the_sender_of_a_packet_that_does_not_fit_is_told_the_mtu() {
         frame.segmented = true;
         let expected = "vxlan via 10.244.3.0: 10.244.3.1:50000 > 10.244.3.5:8080 tcp A data=14400 ttl=63";
         assert_eq!(lab.translate(&mut frame), lab.text(expected));
+        // Segments that will not fit: the kernel's look-up lets them pass.
+        lab.world.devices.insert(VXLAN, DeviceEntry { mtu: 1_030, ..DeviceEntry::default() });
+        let mut frame = lab.frame("eth0 in", "192.0.2.9:4000 > 192.0.2.1:30080 tcp A data=14400");
+        frame.segmented = true;
+        let told = error(if lab.variant.v6 { "1280" } else { "1030" });
+        assert_eq!(
+            lab.translate(&mut frame),
+            lab.text(&format!("{told} [192.0.2.9:4000 > 192.0.2.1:30080 tcp]"))
+        );
         // A device that is gone meanwhile, or lies about its MTU.
         for (mtu, told) in
             [(None, ["576", "1280"]), (Some(600), ["600", "1280"]), (Some(70_000), ["65535", "70000"])]

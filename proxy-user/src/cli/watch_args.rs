@@ -19,7 +19,7 @@ Example:
   shunt trace --service default/web:http --outcome rejected,dropped
   shunt trace --address 10.96.0.0/16 --port 443 -o json --for 1m
 
-Exit codes: 0 it was ended, 1 somebody else watches, 2 wrong usage or no agent has run here";
+Exit codes: 0 it was ended, 1 somebody else watches or the maps are gone, 2 wrong usage or no agent has run here";
 
 /// What [`super::args::Command::Top`] shows.
 pub const TOP_EXAMPLES: &str = "\
@@ -37,10 +37,10 @@ pub struct TraceArgs {
     /// Only what comes from or goes to these ports, before or after.
     #[arg(long, value_name = "PORT,...", value_delimiter = ',', help_heading = SHOWN)]
     pub port: Vec<u16>,
-    /// Only what is meant for these Services, or for these of their ports.
+    /// Only what is meant for these Services, or for their ports of these names.
     #[arg(long, value_name = "NAMESPACE/NAME[:PORT],...", value_delimiter = ',', help_heading = SHOWN)]
     pub service: Vec<ServiceFilter>,
-    /// Only what this became of.
+    /// Only what ended so.
     #[arg(long, value_enum, value_name = "OUTCOME,...", value_delimiter = ',', help_heading = SHOWN)]
     pub outcome: Vec<Outcome>,
     /// Only these protocols.

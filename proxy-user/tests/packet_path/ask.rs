@@ -11,6 +11,7 @@ use shunt::{
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -125,10 +126,21 @@ pub fn assert_refused(place: impl Into<Place>, protocol: Protocol, to: SocketAdd
     assert!(began.elapsed() < AT_ONCE, "{protocol} to {to}: refused after {:?}", began.elapsed());
 }
 
-/// Asks, and asserts that nothing is heard: no answer, no reset, no ICMP error.
+/// Asks all of them at once, and asserts that nothing is heard: no answer, no reset, no ICMP error.
 #[track_caller]
-pub fn assert_silence(place: impl Into<Place>, protocol: Protocol, to: SocketAddr) {
-    let error = ask_for(place, protocol, to, SILENCE).unwrap_err();
-    let silent = matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
-    assert!(silent, "{protocol} to {to}: {error}");
+pub fn assert_all_silent(place: impl Into<Place>, dials: &[Dial]) {
+    let place = place.into();
+    let asked: Vec<_> = thread::scope(|scope| {
+        let ask = |(protocol, to): &Dial| {
+            let (place, protocol, to) = (place.clone(), *protocol, *to);
+            scope.spawn(move || ask_for(place, protocol, to, SILENCE))
+        };
+        let threads: Vec<_> = dials.iter().map(ask).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for ((protocol, to), asked) in dials.iter().zip(asked) {
+        let error = asked.expect_err("an answer");
+        let silent = matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
+        assert!(silent, "{protocol} to {to}: {error}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `externalTrafficPolicy` and `internalTrafficPolicy` for clients outside, and Services without endpoints.
 
 use crate::{
-    ask::{Seen, assert_all_answer, assert_refused, assert_silence},
+    ask::{Seen, assert_all_answer, assert_all_silent, assert_refused},
     service::{EXTERNAL, KINDS, Kind, external_local, ready, service, terminating},
     stage::Stage,
 };
@@ -28,9 +28,7 @@ fn external_policy_local_without_an_endpoint_on_the_node_is_silent() {
     stage.serve(&external_local(1), &ready(&[&there]));
     let (_, [dropped, refused]) =
         stage.counted([Counter::PacketNoLocalEndpoint, Counter::PacketNoEndpoint], || {
-            for (protocol, to) in stage.dials(1, &EXTERNAL) {
-                assert_silence(&**stage.client(), protocol, to);
-            }
+            assert_all_silent(&**stage.client(), &stage.dials(1, &EXTERNAL));
         });
     assert_eq!((dropped, refused), (12, 0));
     // The ClusterIP is another policy's affair.
@@ -68,9 +66,7 @@ fn internal_policy_local_without_an_endpoint_on_the_node_is_silent() {
     let there = stage.pod(1, "there");
     let local = Service { internal_policy: TrafficPolicy::Local, ..service(1) };
     stage.serve(&local, &ready(&[&there]));
-    for (protocol, to) in stage.dials(1, &[Kind::ClusterIp]) {
-        assert_silence(&**stage.client(), protocol, to);
-    }
+    assert_all_silent(&**stage.client(), &stage.dials(1, &[Kind::ClusterIp]));
     assert_eq!(stage.counter(Counter::PacketNoLocalEndpoint), 4);
     // It never touches the frontends of outside.
     assert_all_answer(&**stage.client(), &stage.dials(1, &EXTERNAL), "there", stage.as_node());

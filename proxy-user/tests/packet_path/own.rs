@@ -1,7 +1,7 @@
 //! The node's own packets: processes in its network whose sockets nobody sees.
 
 use crate::{
-    ask::{Seen, assert_all_answer, assert_silence},
+    ask::{Seen, assert_all_answer, assert_all_silent},
     service::{EXTERNAL, KINDS, Kind, external_local, ready, service},
     stage::{Setup, Stage},
 };
@@ -71,7 +71,7 @@ fn source_ranges_bind_the_node_too() {
     for (number, backend, seen) in [(1, &near, ips(BRIDGE)), (2, &far, stage.as_node())] {
         let dials = stage.dials(number, &[Kind::LoadBalancer]);
         stage.serve(&Service { source_ranges: ranges(client), ..service(number) }, &ready(&[backend]));
-        dials.iter().for_each(|(protocol, to)| assert_silence(stage.node(), *protocol, *to));
+        assert_all_silent(stage.node(), &dials);
         stage.serve(&Service { source_ranges: ranges(node), ..service(number) }, &ready(&[backend]));
         assert_all_answer(stage.node(), &dials, backend.name(), seen);
     }

@@ -2,7 +2,7 @@
 //! `cali…`, named by `--pod-interfaces`.
 
 use crate::{
-    ask::{Seen, assert_all_answer, assert_silence},
+    ask::{Seen, assert_all_answer, assert_all_silent},
     backend::Backend,
     service::{EXTERNAL, KINDS, Kind, dials, external_local, ready, service},
     stage::{Setup, Stage},
@@ -93,8 +93,7 @@ fn a_pod_reaches_the_whole_cluster_where_the_external_policy_is_local() {
         assert_all_answer(pod.place(), &stage.dials(1, &EXTERNAL), "there", stage.as_node());
     }
     // Out and back through the load balancer: a client outside hears nothing meanwhile.
-    let (protocol, to) = stage.dials(1, &EXTERNAL)[0];
-    assert_silence(&**stage.client(), protocol, to);
+    assert_all_silent(&**stage.client(), &stage.dials(1, &EXTERNAL));
     drop((bridged, routed, there));
     stage.assert_nothing_left();
 }
@@ -111,7 +110,7 @@ fn a_pod_outside_of_the_source_ranges_is_kept_away() {
     let dials = stage.dials(1, &[Kind::LoadBalancer]);
     assert_all_answer(within.place(), &dials, "there", stage.as_node());
     for pod in [&without, &routed] {
-        dials.iter().for_each(|(protocol, to)| assert_silence(pod.place(), *protocol, *to));
+        assert_all_silent(pod.place(), &dials);
         let others = stage.dials(1, &[Kind::ClusterIp, Kind::NodePort, Kind::External]);
         assert_all_answer(pod.place(), &others, "there", stage.as_node());
     }
@@ -128,9 +127,7 @@ fn a_node_port_of_another_node_is_judged_there() {
     let there = stage.lan().node(1);
     let to = dials(1, &[Kind::NodePort], there);
     stage.serve(&external_local(1), &ready(&[&here]));
-    for (protocol, to) in &to {
-        assert_silence(pod.place(), *protocol, *to);
-    }
+    assert_all_silent(pod.place(), &to);
     stage.serve(&service(1), &ready(&[&here]));
     let there = stage.lan().node(1);
     let seen = Seen::Ips([there.ipv4().into(), there.ipv6().into()]);

@@ -1,7 +1,7 @@
 //! Ports and addresses that nobody serves.
 
 use crate::{
-    ask::{PROTOCOLS, SILENCE, Seen, ask, assert_all_answer, assert_refused, assert_silence},
+    ask::{PROTOCOLS, SILENCE, Seen, ask, assert_all_answer, assert_all_silent, assert_refused},
     service::{KINDS, Kind, address, ready, service},
     stage::{Setup, Stage},
 };
@@ -70,7 +70,7 @@ fn what_a_load_balancer_or_external_address_does_not_serve_is_left_alone() {
             let error = ask(&**stage.client(), Protocol::Tcp, to).unwrap_err();
             assert!(unreachable(error.kind()), "{ip}: {error}");
             // No UDP socket gives up for an unknown network, nor does a ping.
-            assert_silence(&**stage.client(), Protocol::Udp, to);
+            assert_all_silent(&**stage.client(), &[(Protocol::Udp, to)]);
             assert_eq!(pinged(&**stage.client(), ip, SILENCE), ErrorKind::WouldBlock, "{ip}");
         }
     });
@@ -92,9 +92,9 @@ fn an_address_of_a_service_cidr_that_no_service_has_is_silent() {
     stage.apply([Event::ServiceCidrApplied(ServiceCidr { name: "services".into(), cidrs })]);
     let ((), [dropped]) = stage.counted([Counter::PacketUnallocated], || {
         for place in [Place::from(&**stage.client()), stage.node().into(), pod.place()] {
-            for (ip, protocol) in both(96, 200).into_iter().flat_map(|ip| PROTOCOLS.map(|p| (ip, p))) {
-                assert_silence(place.clone(), protocol, SocketAddr::new(ip, 80));
-            }
+            let dials =
+                both(96, 200).into_iter().flat_map(|ip| PROTOCOLS.map(|p| (p, SocketAddr::new(ip, 80))));
+            assert_all_silent(place, &dials.collect::<Vec<_>>());
         }
     });
     assert_eq!(dropped, 12);

@@ -1,7 +1,7 @@
 //! `loadBalancerSourceRanges` for clients outside.
 
 use crate::{
-    ask::{PROTOCOLS, Seen, ask_from, assert_all_answer, assert_silence},
+    ask::{PROTOCOLS, Seen, ask_from, assert_all_answer, assert_all_silent},
     backend::Backend,
     service::{KINDS, Kind, address, frontend, ready, service},
     stage::Stage,
@@ -38,8 +38,7 @@ fn source_ranges_bind_load_balancer_addresses_alone() {
     for (number, backend, seen) in [(1, &backends[0], Seen::Client), (2, &backends[1], stage.as_node())] {
         assert_all_answer(&**stage.client(), &stage.dials(number, &KINDS), backend.name(), seen);
         let ((), [dropped]) = stage.counted([Counter::PacketSourceNotAllowed], || {
-            let dials = stage.dials(number, &VIP);
-            dials.iter().for_each(|(protocol, to)| assert_silence(&*stranger, *protocol, *to));
+            assert_all_silent(&*stranger, &stage.dials(number, &VIP));
         });
         assert_eq!(dropped, 4);
         assert_all_answer(&*stranger, &stage.dials(number, &OTHERS), backend.name(), seen);
@@ -56,7 +55,7 @@ fn source_ranges_of_one_family_leave_the_other_open() {
         stage.serve(&restricted(1, &[range]), &ready(&[&pod]));
         for (protocol, to) in stage.dials(1, &VIP) {
             if Family::of(&to.ip()) == closed {
-                assert_silence(&**stage.client(), protocol, to);
+                assert_all_silent(&**stage.client(), &[(protocol, to)]);
             } else {
                 assert_all_answer(&**stage.client(), &[(protocol, to)], "pod", Seen::Client);
             }
@@ -69,9 +68,7 @@ fn source_ranges_of_one_family_leave_the_other_open() {
 fn source_ranges_come_before_the_lack_of_endpoints() {
     let Some(mut stage) = Stage::usual() else { return };
     stage.serve(&restricted(1, &["203.0.113.0/24", "2001:db8:ffff::/48"]), &[]);
-    for (protocol, to) in stage.dials(1, &VIP) {
-        assert_silence(&**stage.client(), protocol, to);
-    }
+    assert_all_silent(&**stage.client(), &stage.dials(1, &VIP));
     assert_eq!(stage.counter(Counter::PacketNoEndpoint), 0);
     stage.assert_nothing_left();
 }

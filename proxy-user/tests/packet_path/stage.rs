@@ -3,14 +3,14 @@
 use crate::{
     ask::{Dial, Seen},
     backend::Backend,
-    clean::Rulesets,
+    clean::{Rulesets, assert_no_program, wait_until},
     service::{self, Kind},
 };
 use proxy_common::abi::{Counter, PacketFlags, PacketSettings};
 use shunt::{
     dataplane::{Dataplane, Options},
     engine::Rules,
-    kernel::{Collector, remove, sys},
+    kernel::{Collector, KernelError, remove, sys},
     lab::{
         Bpffs, Cgroup, Place,
         lan::{self, Host, Lan},
@@ -19,7 +19,7 @@ use shunt::{
     select::{Glob, PacketDevices, select_devices, source_ports},
     writer::Capacities,
 };
-use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, path::PathBuf, sync::LazyLock};
 
 /// What a stage is to be like.
 pub struct Setup {
@@ -77,7 +77,8 @@ pub struct Stage {
 impl Stage {
     /// `None`, with the reason printed, where no lab can be made.
     pub fn new(setup: &Setup) -> Option<Self> {
-        if let Err(reason) = shunt::lab::available() {
+        static AVAILABLE: LazyLock<Result<(), String>> = LazyLock::new(shunt::lab::available);
+        if let Err(reason) = &*AVAILABLE {
             assert!(std::env::var_os("SHUNT_REQUIRE_LAB").is_none(), "{reason}");
             eprintln!("skipped: {reason}");
             return None;
@@ -286,9 +287,13 @@ impl Shunt {
         let mut again = Collector::default();
         assert_eq!(maps.collect_flows(&mut again, later).unwrap().looked, 0, "flows are left");
         drop(dataplane);
-        node.run(|| remove(&pin_path)).unwrap().unwrap();
+        // A child of another test has the lock open too, until it becomes another program.
+        wait_until("everything is removed", || match node.run(|| remove(&pin_path)).unwrap() {
+            Err(KernelError::Locked { holder: None, .. }) => false,
+            removed => removed.map(|()| true).unwrap(),
+        });
         assert!(!pin_path.exists());
-        crate::clean::assert_no_program(node, cgroup.path());
+        assert_no_program(node, cgroup.path());
         before.assert_same(node);
         drop(bpffs);
     }
