@@ -17,6 +17,7 @@ mod service;
 #[path = "../packet_path/stage.rs"]
 mod stage;
 
+mod churn;
 mod errors;
 mod flows;
 mod fragments;
