@@ -1,4 +1,5 @@
 //! Endpoints that say who they are.
+#![allow(dead_code, reason = "two test binaries use a part of it each")]
 
 use crate::service::{ENDPOINT_PORT, Endpoint};
 use shunt::{

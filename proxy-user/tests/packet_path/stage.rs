@@ -1,4 +1,5 @@
 //! The stage: nodes on a local network, Shunt on the first of them (or on several), and a client outside.
+#![allow(dead_code, reason = "two test binaries use a part of it each")]
 
 use crate::{
     ask::{Dial, Seen},
