@@ -97,7 +97,7 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
         backend: reference,
         service,
         device: 0,
-        last_seen: flow::seconds(tables),
+        last_seen: tables.seconds(),
         reserved: 0,
     };
     let local = backend.flags.contains(BackendFlags::LOCAL);
