@@ -25,4 +25,4 @@ pub use probe::probe_set_retval;
 pub use sock_diag::{ConnectedUdp, SockDiag};
 pub use tc::{Filter, Tc, TcHook};
 pub use tcx::{TcxLink, tcx_links};
-pub use test_run::{TestPacket, TestRun, test_run};
+pub use test_run::{TestPacket, TestRun, empty_program, test_run};
