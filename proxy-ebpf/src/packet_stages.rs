@@ -40,7 +40,7 @@ pub fn later(context: &TcContext, stage: impl FnOnce(&mut Plain<'_, Skb, KernelT
     let questions = unsafe { &raw mut (*scratch).questions };
     // SAFETY: as in [`first`].
     let hook = unsafe { (*scratch).hook };
-    let mut packet = Skb::new(context.skb.skb, hook, questions);
+    let mut packet = Skb::new(context.skb.skb, hook, work.is_headerless(), questions);
     let next = stage(&mut Plain { packet: &mut packet, tables: &KernelTables, work });
     if let Some(stage) = next.stage() {
         // SAFETY: nothing that is borrowed here is used after the call, which does not return.

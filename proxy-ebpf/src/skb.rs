@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use core::{mem::MaybeUninit, ptr};
 use proxy_common::{
-    abi::{Address, DeviceFlags, TCP, Tuple},
+    abi::{Address, TCP, Tuple},
     packet::{Action, Fix, Hook, NextHop, Packet, PacketTables, Sum, Work},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -81,14 +81,16 @@ pub struct Scratch {
 pub struct Skb {
     skb: *mut __sk_buff,
     hook: Hook,
+    headerless: bool,
     questions: *mut Questions,
 }
 
 impl Skb {
-    /// The packet of a program, and this CPU's room for questions.
+    /// The packet of a program, whether it begins with its IP header (the first stage finds that out, and has no use
+    /// for it), and this CPU's room for questions.
     #[inline(always)]
-    pub fn new(skb: *mut __sk_buff, hook: Hook, questions: *mut Questions) -> Self {
-        Self { skb, hook, questions }
+    pub fn new(skb: *mut __sk_buff, hook: Hook, headerless: bool, questions: *mut Questions) -> Self {
+        Self { skb, hook, headerless, questions }
     }
 
     /// This CPU's room for questions.
@@ -106,21 +108,21 @@ impl Skb {
         match action {
             Action::Pass => PASS,
             Action::Drop => TC_ACT_SHOT,
-            Action::Forward { device, gateway } => self.forward(tables, device, gateway),
-            Action::Return => self.send_back(tables),
+            Action::Forward { device, gateway } => self.forward(device, gateway),
+            Action::Return => self.send_back(),
             Action::Inject { device } => self.inject(tables, device),
         }
     }
 
     /// Lets the neighbour layer address it and send it out of `device`.
     #[inline(always)]
-    fn forward<T: PacketTables>(&mut self, tables: &T, device: u32, gateway: Address) -> i32 {
+    fn forward(&mut self, device: u32, gateway: Address) -> i32 {
         // A tag is that of the link it came by.
         if read!(self.skb, vlan_present) != 0 {
             // SAFETY: `skb` is the context of this program, which the helper asks for.
             unsafe { bpf_skb_vlan_pop(self.skb) };
         }
-        if self.is_headerless(tables) {
+        if self.headerless {
             // bpf_redirect_neigh takes off a link header, of which the EtherType is set already.
             // SAFETY: as above.
             if unsafe { bpf_skb_change_head(self.skb, 14, 0) } != 0 {
@@ -152,8 +154,8 @@ impl Skb {
 
     /// Sends it back the way it came.
     #[inline(always)]
-    fn send_back<T: PacketTables>(&mut self, tables: &T) -> i32 {
-        if !self.is_headerless(tables) {
+    fn send_back(&mut self) -> i32 {
+        if !self.headerless {
             let Some([a, b, c, d, e, f]) = self.load::<[u16; 6]>(0) else { return TC_ACT_SHOT };
             if self.store(0, &[d, e, f, a, b, c], Sum::Balanced).is_none() {
                 return TC_ACT_SHOT;
@@ -175,7 +177,7 @@ impl Skb {
             return PASS;
         }
         let Some(entry) = tables.device(device) else { return TC_ACT_SHOT };
-        if self.is_headerless(tables) {
+        if self.headerless {
             // SAFETY: `skb` is the context of this program, which the helper asks for.
             if unsafe { bpf_skb_change_head(self.skb, 14, 0) } != 0
                 || self.store(12, &self.ethertype(), Sum::Balanced).is_none()
@@ -198,17 +200,9 @@ impl Skb {
     #[inline(always)]
     fn is_too_big(&self, device: u32, kernel_says: bool) -> bool {
         let Some(entry) = KernelTables.device(device) else { return kernel_says };
-        let header = if self.is_headerless(&KernelTables) { 0 } else { 14 };
+        let header = if self.headerless { 0 } else { 14 };
         // Several segments that travel as one are cut to size, at the latest by the tunnel they go through.
         self.segment() == 0 && self.length().wrapping_sub(header) > entry.mtu
-    }
-
-    #[inline(always)]
-    fn is_headerless<T: PacketTables>(&self, tables: &T) -> bool {
-        tables.device(self.device()).is_some_and(
-            #[inline(always)]
-            |device| device.flags.contains(DeviceFlags::HEADERLESS),
-        )
     }
 }
 

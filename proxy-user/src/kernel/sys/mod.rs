@@ -14,6 +14,7 @@ mod probe;
 mod sock_diag;
 mod tc;
 mod tcx;
+mod test_run;
 
 pub use call::calls;
 pub use devices::devices;
@@ -24,3 +25,4 @@ pub use probe::probe_set_retval;
 pub use sock_diag::{ConnectedUdp, SockDiag};
 pub use tc::{Filter, Tc, TcHook};
 pub use tcx::{TcxLink, tcx_links};
+pub use test_run::{TestPacket, TestRun, empty_program, test_run};
