@@ -36,6 +36,8 @@ pub struct Setup {
     pub ports: RangeInclusive<u16>,
     /// Attached by clsact, even where the kernel has tcx.
     pub clsact: bool,
+    /// Entries of FLOWS.
+    pub flows: u32,
     /// The operator's other switches.
     pub rules: Rules,
 }
@@ -50,6 +52,7 @@ impl Default for Setup {
             masquerade_always: false,
             ports: source_ports(&(32_768..=60_999)).unwrap(),
             clsact: false,
+            flows: 16_384,
             rules: Rules::default(),
         }
     }
@@ -263,7 +266,7 @@ impl Shunt {
         let options = Options {
             cgroup: cgroup.path().to_owned(),
             pin_path: pin_path.clone(),
-            capacities: capacities(),
+            capacities: capacities(setup.flows),
             clsact: setup.clsact,
             ..Options::default()
         };
@@ -314,7 +317,7 @@ impl Shunt {
 }
 
 /// Small maps: a stage is made in each test.
-fn capacities() -> Capacities {
+fn capacities(flows: u32) -> Capacities {
     Capacities {
         frontends: 1_024,
         services: 128,
@@ -323,7 +326,7 @@ fn capacities() -> Capacities {
         name_cells: 512,
         sockets: 1_024,
         affinities: 1_024,
-        flows: 16_384,
+        flows,
         prefixes: 1_024,
     }
 }
