@@ -3,9 +3,6 @@
 use super::{Hook, Next, NextHop, Packet, PacketTables, Work, answer::Answer, arrive, rewrite};
 use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
 
-/// Nanoseconds in a second.
-const SECOND: u64 = 1_000_000_000;
-
 /// Bytes of a TCP header without options. What travels in segments is TCP as a rule; that of UDP is shorter.
 const LEAST_TCP_HEADER: u32 = 20;
 
@@ -18,12 +15,6 @@ pub struct FlowTouch {
     pub seen: Seen,
     /// Seconds of CLOCK_MONOTONIC.
     pub now: u32,
-}
-
-/// Seconds of CLOCK_MONOTONIC.
-#[inline(always)]
-pub fn seconds<T: PacketTables>(tables: &T) -> u32 {
-    (tables.now() / SECOND) as u32
 }
 
 /// Whether a packet follows the entry that was found for it; else the flow begins anew.
@@ -93,11 +84,12 @@ pub fn hook(flags: FlowFlags) -> Hook {
 /// use for as long as either is, and if one was evicted it comes back.
 #[inline(always)]
 fn note<T: PacketTables>(tables: &T, work: &mut Work) {
-    let now = seconds(tables);
+    let now = tables.seconds();
     let reply = work.entry.flags.contains(FlowFlags::REPLY);
     let before = if reply { work.entry.server } else { work.entry.client };
     let seen = before.union(work.transport.seen);
-    if seen.0 == before.0 && now == work.entry.last_seen {
+    // Another CPU may be ahead by one.
+    if seen.0 == before.0 && now <= work.entry.last_seen {
         return;
     }
     let touch = FlowTouch { reply, seen, now };
