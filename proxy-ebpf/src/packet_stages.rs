@@ -11,7 +11,7 @@ use crate::{
     tables::KernelTables,
 };
 use aya_ebpf::{
-    bindings::{TC_ACT_OK, TC_ACT_SHOT},
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     programs::TcContext,
 };
 use proxy_common::{
@@ -23,7 +23,7 @@ use proxy_common::{
 /// A packet that was met at `hook`: runs its first stage, and what follows.
 #[inline(always)]
 pub fn first(context: &TcContext, hook: Hook) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_OK };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_UNSPEC };
     // SAFETY: `scratch` points to this CPU's value, and no other program runs on this CPU meanwhile.
     unsafe { (*scratch).hook = hook };
     later(
@@ -36,7 +36,7 @@ pub fn first(context: &TcContext, hook: Hook) -> i32 {
 /// Runs a stage, and what follows; the value is the program's.
 #[inline(always)]
 pub fn later(context: &TcContext, stage: impl FnOnce(&mut Plain<'_, Skb, KernelTables>) -> Next) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_OK };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_UNSPEC };
     // SAFETY: as in [`first`]. Zeros and whatever a former stage left are a valid Work.
     let work = unsafe { &mut (*scratch).work };
     // SAFETY: as in [`first`]; this only makes the address of a field.

@@ -6,8 +6,8 @@ use crate::{tables::KernelTables, words};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_INGRESS, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
-        BPF_F_RECOMPUTE_CSUM, TC_ACT_OK, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup,
-        bpf_redir_neigh, bpf_sock_tuple,
+        BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+        bpf_fib_lookup, bpf_redir_neigh, bpf_sock_tuple,
     },
     helpers::{
         bpf_fib_lookup as fib_lookup, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
@@ -100,7 +100,8 @@ impl Skb {
     #[inline(always)]
     pub fn finish<T: PacketTables>(&mut self, tables: &T, action: Action) -> i32 {
         match action {
-            Action::Pass => TC_ACT_OK,
+            // Not TC_ACT_OK: after that nobody else's program or filter sees the packet.
+            Action::Pass => TC_ACT_UNSPEC,
             Action::Drop => TC_ACT_SHOT,
             Action::Forward { device, gateway } => self.forward(tables, device, gateway),
             Action::Return => self.send_back(tables),
@@ -168,7 +169,7 @@ impl Skb {
     #[inline(always)]
     fn inject<T: PacketTables>(&mut self, tables: &T, device: u32) -> i32 {
         if device == self.device() {
-            return TC_ACT_OK;
+            return TC_ACT_UNSPEC;
         }
         let Some(entry) = tables.device(device) else { return TC_ACT_SHOT };
         if self.is_headerless(tables) {
