@@ -44,6 +44,7 @@ pub enum Link {
 
 pub const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
+#[derive(Clone)]
 pub struct Frame<'a> {
     pub bytes: Vec<u8>,
     pub summed: Summed,

@@ -123,8 +123,13 @@ impl Lab {
         frame
     }
 
-    /// What the program does with a frame.
+    /// What the program does with a frame; proxy-user's tests ask the kernel too.
     pub fn act(&self, frame: &mut Frame<'_>) -> Action {
+        crate::run::act(self, frame)
+    }
+
+    /// What the functions do with a frame.
+    pub fn act_here(&self, frame: &mut Frame<'_>) -> Action {
         translate(frame, &self.world, &mut self.work.borrow_mut())
     }
 

@@ -18,6 +18,8 @@ mod policy;
 mod ports;
 mod read;
 mod refusals;
+mod run;
+mod sound;
 mod text;
 mod ways;
 mod wire;
