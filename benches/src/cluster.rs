@@ -32,6 +32,8 @@ pub struct SampleCluster {
     ports: Vec<Port>,
     /// Endpoints of every service; empty where each service has its own.
     shared: Vec<Ipv4Addr>,
+    /// Node of every endpoint; `None` spreads them.
+    node: Option<&'static str>,
 }
 
 /// A port of every service.
@@ -54,13 +56,19 @@ impl SampleCluster {
     /// `services` services with one TCP port and `endpoints` endpoints of their own each.
     #[must_use]
     pub fn new(services: u32, endpoints: u32) -> Self {
-        Self { services, endpoints, ports: vec![HTTP], shared: Vec::new() }
+        Self { services, endpoints, ports: vec![HTTP], shared: Vec::new(), node: None }
     }
 
     /// The same number of services, with these ports and all with these endpoints.
     #[must_use]
     pub fn shared(services: u32, ports: Vec<Port>, endpoints: Vec<Ipv4Addr>) -> Self {
-        Self { services, endpoints: endpoints.len() as u32, ports, shared: endpoints }
+        Self { services, endpoints: endpoints.len() as u32, ports, shared: endpoints, node: None }
+    }
+
+    /// The same with all endpoints on one node.
+    #[must_use]
+    pub fn on_node(self, node: &'static str) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     /// Number of services.
@@ -165,8 +173,9 @@ impl SampleCluster {
             None => Ipv4Addr::from(FIRST_POD_IP + pod),
         };
         // Neighbours are spread over the nodes, as a scheduler would.
-        let node = pod.wrapping_mul(7_919) % NODES;
-        Endpoint { node: Some(format!("node-{node}").into()), ..Endpoint::ready(address.into()) }
+        let spread = || format!("node-{}", pod.wrapping_mul(7_919) % NODES).into();
+        let node = self.node.map_or_else(spread, Into::into);
+        Endpoint { node: Some(node), ..Endpoint::ready(address.into()) }
     }
 }
 

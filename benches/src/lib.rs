@@ -5,7 +5,9 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod frame;
 pub mod machine;
+pub mod outside;
 pub mod random;
 pub mod report;
 pub mod scenario;

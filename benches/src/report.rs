@@ -48,12 +48,24 @@ pub struct Target {
     pub what: String,
     /// Unit of limit and value; empty for a ratio.
     pub unit: &'static str,
-    /// The value should not be larger.
+    /// What the value should not pass.
     pub limit: f64,
+    /// On which side of the limit it should be.
+    pub bound: Bound,
     /// What was measured.
     pub value: f64,
-    /// It is not larger.
+    /// It is on that side.
     pub met: bool,
+}
+
+/// The side of a limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bound {
+    /// Not larger.
+    Most,
+    /// Not smaller.
+    Least,
 }
 
 impl Figure {
@@ -84,7 +96,13 @@ impl Target {
     /// Compares a value with its limit.
     #[must_use]
     pub fn at_most(what: impl Into<String>, unit: &'static str, limit: f64, value: f64) -> Self {
-        Self { what: what.into(), unit, limit, value, met: value <= limit }
+        Self { what: what.into(), unit, limit, bound: Bound::Most, value, met: value <= limit }
+    }
+
+    /// Compares a value with what it should reach.
+    #[must_use]
+    pub fn at_least(what: impl Into<String>, unit: &'static str, limit: f64, value: f64) -> Self {
+        Self { what: what.into(), unit, limit, bound: Bound::Least, value, met: value >= limit }
     }
 }
 
@@ -95,13 +113,21 @@ impl Report {
         Self { scenario, about, machine: Machine::read(), figures: Vec::new(), targets: Vec::new() }
     }
 
+    /// A figure.
+    ///
+    /// # Errors
+    /// Where there is no such figure.
+    pub fn figure(&self, what: &str, services: u32) -> Result<&Figure> {
+        let figure = self.figures.iter().find(|f| f.what == what && f.services == services);
+        figure.with_context(|| format!("no figure '{what}' at {services} services"))
+    }
+
     /// The median of a figure.
     ///
     /// # Errors
     /// Where there is no such figure.
     pub fn median(&self, what: &str, services: u32) -> Result<f64> {
-        let figure = self.figures.iter().find(|f| f.what == what && f.services == services);
-        Ok(figure.with_context(|| format!("no figure '{what}' at {services} services"))?.median)
+        Ok(self.figure(what, services)?.median)
     }
 
     /// Writes `<scenario>.json` into a directory, which is made if it is missing.
@@ -133,5 +159,7 @@ mod tests {
     fn a_limit_may_be_reached_but_not_passed() {
         assert!(Target::at_most("x", "", 1.5, 1.5).met);
         assert!(!Target::at_most("x", "", 1.5, 1.51).met);
+        assert!(Target::at_least("x", "", 1.5, 1.5).met);
+        assert!(!Target::at_least("x", "", 1.5, 1.49).met);
     }
 }

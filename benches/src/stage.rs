@@ -21,8 +21,9 @@ pub struct Stage {
     pub cgroup: lab::Cgroup,
     /// How long the engine took to read the empty maps.
     pub adoption: Duration,
-    programs: Programs,
-    _pins: lab::Bpffs,
+    /// The programs, attached or not.
+    pub programs: Programs,
+    pins: lab::Bpffs,
 }
 
 impl Stage {
@@ -36,7 +37,7 @@ impl Stage {
         let start = Instant::now();
         let engine = Engine::new(NODE, Rules::default(), maps)?;
         let adoption = start.elapsed();
-        Ok(Self { engine, cluster, cgroup, adoption, programs, _pins: pins })
+        Ok(Self { engine, cluster, cgroup, adoption, programs, pins })
     }
 
     /// An engine that has programmed a whole cluster.
@@ -49,6 +50,12 @@ impl Stage {
         let report = stage.engine.sync()?;
         stage.expect_complete(&report)?;
         Ok(stage)
+    }
+
+    /// Where everything is pinned.
+    #[must_use]
+    pub fn pin_path(&self) -> std::path::PathBuf {
+        self.pins.path().join("shunt")
     }
 
     /// Attaches the programs to the stage's cgroup.

@@ -1,6 +1,6 @@
 //! Reports as text for people.
 
-use crate::report::{Figure, Report};
+use crate::report::{Bound, Figure, Report};
 use std::fmt::Write as _;
 
 /// All figures as one table, then all targets.
@@ -21,7 +21,8 @@ pub fn render(reports: &[Report]) -> String {
     for target in reports.iter().flat_map(|report| &report.targets) {
         let (verdict, unit) = (if target.met { "met   " } else { "MISSED" }, target.unit);
         let (limit, value) = (number(target.limit), number(target.value));
-        let _ = writeln!(text, "  {verdict} {}: {value} {unit} (at most {limit})", target.what);
+        let bound = if target.bound == Bound::Most { "most" } else { "least" };
+        let _ = writeln!(text, "  {verdict} {}: {value} {unit} (at {bound} {limit})", target.what);
     }
     text
 }

@@ -4,6 +4,7 @@
 #![no_main]
 
 mod client;
+mod clock;
 mod globals;
 mod log;
 mod maps;

@@ -5,7 +5,7 @@
 //! The kernel keeps 15 bytes of a map's name. FRONTENDS4 and FRONTENDS6 are preallocated although
 //! only userspace writes them: entries then lie side by side and a put never allocates memory.
 
-use crate::skb::Scratch;
+use crate::{clock::Clock, skb::Scratch};
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, lpm_trie::Key},
@@ -79,6 +79,10 @@ pub static NODE: Array<NodeEntry, 1, MMAPABLE> = Array::new();
 /// Where packets are worked on: a program's stack has 512 bytes. Programs of one CPU do not interrupt each other.
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// The time as each CPU has read it last.
+#[btf_map]
+pub static CLOCK: PerCpuArray<Clock, 1> = PerCpuArray::new();
 
 /// The stages of the packet path that are called on, by their numbers in `packet::Next`.
 #[btf_map]

@@ -7,13 +7,10 @@
 
 use crate::{
     maps::{SCRATCH, STAGES},
-    skb::Skb,
+    skb::{PASS, Skb},
     tables::KernelTables,
 };
-use aya_ebpf::{
-    bindings::{TC_ACT_OK, TC_ACT_SHOT},
-    programs::TcContext,
-};
+use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use proxy_common::{
     abi::Counter,
     datapath::Tables,
@@ -23,7 +20,7 @@ use proxy_common::{
 /// A packet that was met at `hook`: runs its first stage, and what follows.
 #[inline(always)]
 pub fn first(context: &TcContext, hook: Hook) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_OK };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return PASS };
     // SAFETY: `scratch` points to this CPU's value, and no other program runs on this CPU meanwhile.
     unsafe { (*scratch).hook = hook };
     later(
@@ -36,14 +33,14 @@ pub fn first(context: &TcContext, hook: Hook) -> i32 {
 /// Runs a stage, and what follows; the value is the program's.
 #[inline(always)]
 pub fn later(context: &TcContext, stage: impl FnOnce(&mut Plain<'_, Skb, KernelTables>) -> Next) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_OK };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return PASS };
     // SAFETY: as in [`first`]. Zeros and whatever a former stage left are a valid Work.
     let work = unsafe { &mut (*scratch).work };
     // SAFETY: as in [`first`]; this only makes the address of a field.
     let questions = unsafe { &raw mut (*scratch).questions };
     // SAFETY: as in [`first`].
     let hook = unsafe { (*scratch).hook };
-    let mut packet = Skb::new(context.skb.skb, hook, questions);
+    let mut packet = Skb::new(context.skb.skb, hook, work.is_headerless(), questions);
     let next = stage(&mut Plain { packet: &mut packet, tables: &KernelTables, work });
     if let Some(stage) = next.stage() {
         // SAFETY: nothing that is borrowed here is used after the call, which does not return.

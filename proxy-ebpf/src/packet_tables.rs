@@ -1,5 +1,6 @@
 //! [`PacketTables`] over the kernel's maps.
 
+use crate::clock;
 use crate::maps::{DEVICES, FLOWS, FRAGMENTS, PACKETS, STATS};
 use crate::tables::{KernelTables, load};
 use crate::words;
@@ -24,6 +25,11 @@ macro_rules! store_field {
 }
 
 impl PacketTables for KernelTables {
+    #[inline(always)]
+    fn seconds(&self) -> u32 {
+        clock::seconds(self)
+    }
+
     #[inline(always)]
     fn flow(&self, key: &Tuple, into: &mut FlowEntry) -> bool {
         let Some(entry) = FLOWS.get_ptr(key) else { return false };

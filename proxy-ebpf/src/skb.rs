@@ -6,8 +6,8 @@ use crate::{tables::KernelTables, words};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_INGRESS, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
-        BPF_F_RECOMPUTE_CSUM, TC_ACT_OK, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup,
-        bpf_redir_neigh, bpf_sock_tuple,
+        BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+        bpf_fib_lookup, bpf_redir_neigh, bpf_sock_tuple,
     },
     helpers::{
         bpf_fib_lookup as fib_lookup, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
@@ -17,10 +17,14 @@ use aya_ebpf::{
 };
 use core::{mem::MaybeUninit, ptr};
 use proxy_common::{
-    abi::{Address, DeviceFlags, TCP, Tuple},
+    abi::{Address, TCP, Tuple},
     packet::{Action, Fix, Hook, NextHop, Packet, PacketTables, Sum, Work},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A packet goes on, to the programs that others have attached behind ours (TCX_NEXT). After TC_ACT_OK (TCX_PASS) none
+/// of them would see it, neither by tcx nor by clsact.
+pub const PASS: i32 = TC_ACT_UNSPEC;
 
 /// Address families of linux/socket.h.
 const AF_INET: u8 = 2;
@@ -77,14 +81,16 @@ pub struct Scratch {
 pub struct Skb {
     skb: *mut __sk_buff,
     hook: Hook,
+    headerless: bool,
     questions: *mut Questions,
 }
 
 impl Skb {
-    /// The packet of a program, and this CPU's room for questions.
+    /// The packet of a program, whether it begins with its IP header (the first stage finds that out, and has no use
+    /// for it), and this CPU's room for questions.
     #[inline(always)]
-    pub fn new(skb: *mut __sk_buff, hook: Hook, questions: *mut Questions) -> Self {
-        Self { skb, hook, questions }
+    pub fn new(skb: *mut __sk_buff, hook: Hook, headerless: bool, questions: *mut Questions) -> Self {
+        Self { skb, hook, headerless, questions }
     }
 
     /// This CPU's room for questions.
@@ -100,23 +106,23 @@ impl Skb {
     #[inline(always)]
     pub fn finish<T: PacketTables>(&mut self, tables: &T, action: Action) -> i32 {
         match action {
-            Action::Pass => TC_ACT_OK,
+            Action::Pass => PASS,
             Action::Drop => TC_ACT_SHOT,
-            Action::Forward { device, gateway } => self.forward(tables, device, gateway),
-            Action::Return => self.send_back(tables),
+            Action::Forward { device, gateway } => self.forward(device, gateway),
+            Action::Return => self.send_back(),
             Action::Inject { device } => self.inject(tables, device),
         }
     }
 
     /// Lets the neighbour layer address it and send it out of `device`.
     #[inline(always)]
-    fn forward<T: PacketTables>(&mut self, tables: &T, device: u32, gateway: Address) -> i32 {
+    fn forward(&mut self, device: u32, gateway: Address) -> i32 {
         // A tag is that of the link it came by.
         if read!(self.skb, vlan_present) != 0 {
             // SAFETY: `skb` is the context of this program, which the helper asks for.
             unsafe { bpf_skb_vlan_pop(self.skb) };
         }
-        if self.is_headerless(tables) {
+        if self.headerless {
             // bpf_redirect_neigh takes off a link header, of which the EtherType is set already.
             // SAFETY: as above.
             if unsafe { bpf_skb_change_head(self.skb, 14, 0) } != 0 {
@@ -148,8 +154,8 @@ impl Skb {
 
     /// Sends it back the way it came.
     #[inline(always)]
-    fn send_back<T: PacketTables>(&mut self, tables: &T) -> i32 {
-        if !self.is_headerless(tables) {
+    fn send_back(&mut self) -> i32 {
+        if !self.headerless {
             let Some([a, b, c, d, e, f]) = self.load::<[u16; 6]>(0) else { return TC_ACT_SHOT };
             if self.store(0, &[d, e, f, a, b, c], Sum::Balanced).is_none() {
                 return TC_ACT_SHOT;
@@ -168,10 +174,10 @@ impl Skb {
     #[inline(always)]
     fn inject<T: PacketTables>(&mut self, tables: &T, device: u32) -> i32 {
         if device == self.device() {
-            return TC_ACT_OK;
+            return PASS;
         }
         let Some(entry) = tables.device(device) else { return TC_ACT_SHOT };
-        if self.is_headerless(tables) {
+        if self.headerless {
             // SAFETY: `skb` is the context of this program, which the helper asks for.
             if unsafe { bpf_skb_change_head(self.skb, 14, 0) } != 0
                 || self.store(12, &self.ethertype(), Sum::Balanced).is_none()
@@ -194,17 +200,9 @@ impl Skb {
     #[inline(always)]
     fn is_too_big(&self, device: u32, kernel_says: bool) -> bool {
         let Some(entry) = KernelTables.device(device) else { return kernel_says };
-        let header = if self.is_headerless(&KernelTables) { 0 } else { 14 };
+        let header = if self.headerless { 0 } else { 14 };
         // Several segments that travel as one are cut to size, at the latest by the tunnel they go through.
         self.segment() == 0 && self.length().wrapping_sub(header) > entry.mtu
-    }
-
-    #[inline(always)]
-    fn is_headerless<T: PacketTables>(&self, tables: &T) -> bool {
-        tables.device(self.device()).is_some_and(
-            #[inline(always)]
-            |device| device.flags.contains(DeviceFlags::HEADERLESS),
-        )
     }
 }
 

@@ -22,6 +22,7 @@ const SNUG: Capacities = Capacities {
     name_cells: 512,
     sockets: 16,
     affinities: 16,
+    flows: 1_024,
     prefixes: 64,
 };
 

@@ -24,6 +24,7 @@ const SMALL: Capacities = Capacities {
     name_cells: 512,
     sockets: 16,
     affinities: 16,
+    flows: 1_024,
     prefixes: 64,
 };
 

@@ -317,6 +317,38 @@ fn removing_everything_takes_programs_of_all_versions_from_all_devices() {
 }
 
 #[test]
+fn filters_of_another_version_go_when_told_and_those_of_another_pin_path_stay() {
+    let Some(lab) = Lab::new() else { return };
+    let node = Namespace::new("node").unwrap();
+    let device = node.device_index("lo").unwrap();
+    let kernel = Kernel::open(&Options { clsact: true, ..lab.options() }).unwrap();
+    let (_maps, mut programs) = kernel.split();
+    node.run(|| {
+        programs.packets().attach(device, &entry(1500)).unwrap();
+        let own = filters(device, TcHook::Ingress);
+        let [Filter { name: Some(name), program_id: Some(id), .. }] = &own[..] else { panic!("{own:?}") };
+        let version = format!("/v{}/", proxy_common::abi::ABI_VERSION);
+        assert!(name.contains(&version) && name.ends_with("/links/ingress"), "{name}");
+        let program =
+            aya::programs::loaded_programs().filter_map(Result::ok).find(|p| p.id() == *id).unwrap();
+        let program = program.fd().unwrap();
+        let mut tc = Tc::open().unwrap();
+        let former = name.replace(&version, "/v1/");
+        let elsewhere = name.replace("/shunt/", "/other/");
+        for (priority, name) in [(7, &former), (8, &elsewhere)] {
+            tc.put_filter(device, TcHook::Ingress, (priority, 1), name, program.as_fd()).unwrap();
+        }
+        programs.remove_other_versions().unwrap();
+        let left: Vec<_> =
+            filters(device, TcHook::Ingress).into_iter().filter_map(|filter| filter.name).collect();
+        assert_eq!(left, [name.clone(), elsewhere]);
+        programs.packets().detach(device).unwrap();
+        assert_eq!(filters(device, TcHook::Ingress).len(), 1, "the qdisc stays for the other");
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_change_of_ways_leaves_no_program_of_the_other_way() {
     let Some(lab) = Lab::new() else { return };
     let node = Namespace::new("node").expect("done");

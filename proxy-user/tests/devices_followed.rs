@@ -247,6 +247,10 @@ fn what_the_node_lacks_for_packets_is_said() {
     let ports = Kernel::read_only(Path::new(&scene.site.pins())).unwrap().packet_settings();
     assert_eq!((ports.first_port, ports.ports), (1_024, 28_976), "below NodePorts and ephemeral ports");
     assert_eq!(agent.stop().code(), Some(0));
+    let mut agent = scene.start(&["--interfaces", "wlan*"]);
+    agent.wait_for("no device is chosen");
+    assert!(agent.log().contains("detached from eth0"), "by its name: {}", agent.log());
+    assert_eq!(agent.stop().code(), Some(0));
 
     scene.node.set_sysctl("net/ipv4/ip_local_port_range", "1024 65535").unwrap();
     let mut command = scene.run(&[]);

@@ -32,6 +32,7 @@ const TIGHT: Capacities = Capacities {
     name_cells: 256,
     sockets: 16,
     affinities: 16,
+    flows: 1_024,
     prefixes: 64,
 };
 

@@ -29,6 +29,7 @@ const ROOMY: Capacities = Capacities {
     name_cells: 1_024,
     sockets: 16,
     affinities: 16,
+    flows: 1_024,
     prefixes: 128,
 };
 

@@ -14,7 +14,7 @@ pub struct Options {
     /// small: up to 10 000 services, some seconds. full: up to 100 000, about a minute.
     #[arg(long, value_enum, default_value = "small")]
     scale: Scale,
-    /// Only these scenarios (change, fill, memory, connect).
+    /// Only these scenarios (change, fill, memory, connect, packet, throughput).
     #[arg(long)]
     only: Vec<String>,
 }

@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use benches::{
     report::Report,
-    scenario::{Scale, change, connect, fill, memory},
+    scenario::{Scale, change, connect, fill, memory, packet, throughput},
     table,
 };
 use clap::{Parser, ValueEnum};
@@ -35,6 +35,8 @@ enum Name {
     Fill,
     Memory,
     Connect,
+    Packet,
+    Throughput,
 }
 
 impl Name {
@@ -44,6 +46,8 @@ impl Name {
             Self::Fill => fill::run(scale),
             Self::Memory => memory::run(scale),
             Self::Connect => connect::run(scale),
+            Self::Packet => packet::run(scale),
+            Self::Throughput => throughput::run(scale),
         }
     }
 }

@@ -5,6 +5,8 @@ pub mod change;
 pub mod connect;
 pub mod fill;
 pub mod memory;
+pub mod packet;
 mod scale;
+pub mod throughput;
 
 pub use scale::{ENDPOINTS, Scale};

@@ -55,13 +55,24 @@ pub fn find_frontend<T: Tables, C: Client>(
     }
 }
 
-/// Whether an address is a ClusterIP, of which nothing but its service ports is to be reached.
+/// Whether an address is a ClusterIP.
 #[inline(always)]
 pub fn is_cluster_ip<T: Tables>(tables: &T, address: &Address) -> bool {
     whole_address(tables, address).is_some_and(
         #[inline(always)]
         |whole| whole.kind().contains(FrontendFlags::ADDRESS_ONLY),
     )
+}
+
+/// What an address is to a packet that names no port: a ClusterIP, of which nothing but its service ports is to be
+/// reached ([`Lookup::UnknownPort`]), nobody's, or nothing of ours.
+#[inline(always)]
+pub fn find_address<T: Tables>(tables: &T, address: &Address) -> Lookup {
+    match whole_address(tables, address) {
+        Some(whole) if whole.kind().contains(FrontendFlags::ADDRESS_ONLY) => Lookup::UnknownPort,
+        Some(_) => Lookup::NotAService,
+        None => unknown_address(tables, address),
+    }
 }
 
 /// Whether `port` is a NodePort of the family of `address`.

@@ -15,7 +15,7 @@ mod trace;
 
 pub use bind::may_bind;
 pub use client::{Client, Origin, PacketClient};
-pub use lookup::{Lookup, find_frontend, has_node_port, is_cluster_ip};
+pub use lookup::{Lookup, find_address, find_frontend, has_node_port, is_cluster_ip};
 pub use pick::pick_backend;
 pub use route::{Admitted, Reason, Route, Verdict, admit, applicable_set, route};
 pub use socket::{Decision, Dial, connect, release, restore_peer_name, restore_sender, send, send_connected};

@@ -2,13 +2,14 @@
 
 use super::headers::{self, Headers, Part};
 use super::{Next, Packet, PacketTables, Work, flow, new_flow};
-use crate::abi::{Counter, FragmentKey, Ports, Tuple};
+use crate::abi::{Counter, DeviceFlags, FragmentKey, Ports, Tuple};
 use crate::datapath::is_cluster_ip;
 
 /// Reads a packet and looks up its flow.
 #[inline(always)]
 pub fn arrive<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
     let Some(device) = tables.device(packet.device()) else { return Next::Pass };
+    work.headerless = device.flags.contains(DeviceFlags::HEADERLESS);
     if !packet.is_for_device() {
         return Next::Pass;
     }
@@ -78,6 +79,14 @@ fn datagram(headers: &Headers) -> FragmentKey {
 #[inline(always)]
 pub fn remember_fragments<T: PacketTables>(tables: &T, work: &Work) {
     if work.headers.part as u8 == Part::First as u8 {
+        tables.remember_fragment(&datagram(&work.headers), work.transport.ports);
+    }
+}
+
+/// Lets the later fragments of a packet's datagram follow no former datagram, which had the same identification.
+#[inline(always)]
+pub fn replace_fragments<T: PacketTables>(tables: &T, work: &Work) {
+    if work.headers.part as u8 == Part::First as u8 && tables.fragment(&datagram(&work.headers)).is_some() {
         tables.remember_fragment(&datagram(&work.headers), work.transport.ports);
     }
 }

@@ -1,14 +1,15 @@
 //! The first packet of a flow.
 
 use super::{
-    Hook, InsertError, Next, NextHop, Packet, PacketTables, Work, answer::Answer, arrive, flow, hash, ports,
-    trace,
+    Hook, InsertError, Next, NextHop, Packet, PacketTables, Work,
+    answer::{self, Answer},
+    arrive, flow, hash, ports, trace,
 };
 use crate::abi::{
     Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
     PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple,
 };
-use crate::datapath::{Client, Origin, Reason, Tables, Verdict, is_cluster_ip, pick_backend, route};
+use crate::datapath::{Client, Lookup, Origin, Reason, Tables, Verdict, find_address, pick_backend, route};
 
 /// A client known by a flow's first packet. The flow's hash picks its endpoint: a flow whose entry was lost
 /// finds the same one again while the set is unchanged.
@@ -83,6 +84,10 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     if work.transport.seen.contains(Seen::RESET) {
         return Next::Drop;
     }
+    // No host's address: it would go on in the node's name, past the kernel, which throws it away (`ip_route_input`).
+    if packet.hook() as u8 == Hook::Ingress as u8 && !answer::is_single(&work.tuple.source) {
+        return Next::Drop;
+    }
     work.entry = FlowEntry {
         source: work.tuple.source,
         destination: backend.address,
@@ -97,7 +102,7 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
         backend: reference,
         service,
         device: 0,
-        last_seen: flow::seconds(tables),
+        last_seen: tables.seconds(),
         reserved: 0,
     };
     let local = backend.flags.contains(BackendFlags::LOCAL);
@@ -124,11 +129,15 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
 /// node's own stack: that would reset the connection. The client's next packet finds the same port again.
 #[inline(always)]
 fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    arrive::replace_fragments(tables, work);
+    if work.transport.begins {
+        make_way(tables, work);
+        return Next::Pass;
+    }
     let settings = tables.settings();
     let tuple = &work.tuple;
     let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
     if tuple.protocol == TCP as u32
-        && !work.transport.begins
         && port < settings.ports
         && packet.hook() as u8 == Hook::Ingress as u8
         && tables.device(packet.device()).is_some_and(
@@ -143,6 +152,18 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> 
         return Next::Drop;
     }
     Next::Pass
+}
+
+/// Forgets a flow that has ended where a connection begins without a Service, from the same port of the same client to
+/// the same backend: the answers would be taken for its own.
+#[inline(always)]
+fn make_way<T: PacketTables>(tables: &T, work: &mut Work) {
+    work.key = work.tuple.reversed();
+    if tables.flow(&work.key, &mut work.there)
+        && (work.there.is_closed() || ports::is_over(&work.there, tables.seconds(), work.tuple.protocol))
+    {
+        flow::forget(tables, &work.key, &work.there, &mut work.other);
+    }
 }
 
 /// The way to a backend.
@@ -269,11 +290,13 @@ fn masquerade<P: Packet, T: PacketTables>(
 /// is to be reached at a ClusterIP: a ping that left by the default route would come back, and leave again.
 #[inline(always)]
 pub fn without_ports<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
-    if !is_cluster_ip(tables, &work.headers.destination) {
-        return Next::Pass;
-    }
+    let verdict = match find_address(tables, &work.headers.destination) {
+        Lookup::UnknownPort => Verdict::Reject(Reason::UnknownPort),
+        Lookup::Unallocated => Verdict::Drop(Reason::Unallocated),
+        Lookup::NotAService | Lookup::Frontend(_) => return Next::Pass,
+    };
     work.tuple = arrive::tuple(&work.headers, Ports { source: 0, destination: 0 });
-    refuse(packet, tables, work, Verdict::Reject(Reason::UnknownPort))
+    refuse(packet, tables, work, verdict)
 }
 
 /// Counts and shows a verdict that is no endpoint, and answers where an answer is due.

@@ -1,6 +1,6 @@
 //! Replaces addresses, ports and time to live of a packet, and what sums them up.
 
-use super::headers::{Headers, Part};
+use super::headers::{Headers, Ipv4, Part};
 use super::{Fix, Packet, Sum, Work, checksum, crc32c};
 use crate::abi::{Ports, SCTP, TCP, Tuple, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -16,6 +16,14 @@ struct Ipv4Tail {
     destination: u32,
 }
 
+/// The same, and the ports that follow a header without options.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Ipv4TailAndPorts {
+    tail: Ipv4Tail,
+    ports: Ports,
+}
+
 /// Bytes 8 to 40 of an IPv6 header.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -28,23 +36,38 @@ struct Ipv6Tail {
 /// and their checksum are elsewhere. `None` where that cannot be done.
 #[inline(always)]
 pub fn rewrite<P: Packet>(packet: &mut P, work: &Work, hops: u8) -> Option<()> {
-    if work.has_transport {
-        transport(packet, work)?;
+    let Work { headers, to, .. } = work;
+    if work.has_transport && transport(packet, work)? {
+        let ports = Ports { source: to.source_port, destination: to.destination_port };
+        if !headers.is_v6(packet) && headers.transport.wrapping_sub(headers.ip) == size_of::<Ipv4>() as u32 {
+            // One store for ports and addresses: the usual packet.
+            let tail = Ipv4TailAndPorts { tail: ipv4_tail(packet, headers, to, hops), ports };
+            return packet.store(headers.ip.wrapping_add(8), &tail, Sum::Balanced);
+        }
+        packet.store(headers.transport, &ports, Sum::Balanced)?;
     }
-    addresses(packet, &work.headers, &work.to, hops)
+    addresses(packet, headers, to, hops)
 }
 
 /// Replaces the addresses and the time to live.
 #[inline(always)]
 pub fn addresses<P: Packet>(packet: &mut P, headers: &Headers, to: &Tuple, hops: u8) -> Option<()> {
-    let hops = packet.forget(u32::from(hops)) as u8;
     if headers.is_v6(packet) {
+        let hops = packet.forget(u32::from(hops)) as u8;
         if hops != headers.hops {
             packet.store(headers.ip.wrapping_add(7), &hops, Sum::Changed)?;
         }
         let tail = Ipv6Tail { source: to.source.words, destination: to.destination.words };
         return packet.store(headers.ip.wrapping_add(8), &tail, Sum::Changed);
     }
+    let tail = ipv4_tail(packet, headers, to, hops);
+    packet.store(headers.ip.wrapping_add(8), &tail, Sum::Balanced)
+}
+
+/// The end of an IPv4 header with other addresses and another time to live.
+#[inline(always)]
+fn ipv4_tail<P: Packet>(packet: &P, headers: &Headers, to: &Tuple, hops: u8) -> Ipv4Tail {
+    let hops = packet.forget(u32::from(hops)) as u8;
     let [.., old_source] = headers.source.words;
     let [.., old_destination] = headers.destination.words;
     let [.., source] = to.source.words;
@@ -55,19 +78,19 @@ pub fn addresses<P: Packet>(packet: &mut P, headers: &Headers, to: &Tuple, hops:
         checksum::add(checksum::changed(old_source, source), checksum::changed(old_destination, destination)),
         checksum::changed(hops_word(headers.hops), hops_word(hops)),
     );
-    let tail = Ipv4Tail {
+    Ipv4Tail {
         hops,
         protocol: headers.protocol,
         checksum: checksum::updated(headers.checksum, difference),
         source,
         destination,
-    };
-    packet.store(headers.ip.wrapping_add(8), &tail, Sum::Balanced)
+    }
 }
 
-/// Replaces the ports, and corrects the transport checksum, which is over the addresses too.
+/// Corrects the transport checksum, which is over the addresses too, and replaces the ports; or leaves that to the
+/// caller: true, their checksum is corrected.
 #[inline(always)]
-fn transport<P: Packet>(packet: &mut P, work: &Work) -> Option<()> {
+fn transport<P: Packet>(packet: &mut P, work: &Work) -> Option<bool> {
     let Work { headers, tuple: from, to, .. } = work;
     let at = headers.transport;
     let ports = Ports { source: to.source_port, destination: to.destination_port };
@@ -78,10 +101,13 @@ fn transport<P: Packet>(packet: &mut P, work: &Work) -> Option<()> {
             sctp_checksum(packet, headers, from, to)?;
             packet.store(at, &ports, Sum::Changed)?;
         }
-        return Some(());
+        return Some(false);
     }
     if !work.transport.has_checksum {
-        return if changed { packet.store(at, &ports, Sum::Changed) } else { Some(()) };
+        if changed {
+            packet.store(at, &ports, Sum::Changed)?;
+        }
+        return Some(false);
     }
     let udp = headers.protocol == UDP;
     let field = packet.forget(at.wrapping_add(if headers.protocol == TCP { 16 } else { 6 }));
@@ -89,9 +115,8 @@ fn transport<P: Packet>(packet: &mut P, work: &Work) -> Option<()> {
     packet.fix_checksum(field, addresses, Fix::PseudoHeader, udp)?;
     if changed {
         packet.fix_checksum(field, checksum::ports(from, to), Fix::Payload, udp)?;
-        packet.store(at, &ports, Sum::Balanced)?;
     }
-    Some(())
+    Some(changed)
 }
 
 /// Corrects an SCTP packet's CRC32c for its new ports. Over a packet in fragments it cannot be.

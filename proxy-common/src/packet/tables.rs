@@ -4,6 +4,9 @@ use super::FlowTouch;
 use crate::abi::{DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, Tuple};
 use crate::datapath::Tables;
 
+/// Nanoseconds in a second.
+const SECOND: u64 = 1_000_000_000;
+
 /// Why an entry was not written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InsertError {
@@ -15,6 +18,11 @@ pub enum InsertError {
 
 /// The packet path's own maps.
 pub trait PacketTables: Tables {
+    /// Seconds of CLOCK_MONOTONIC, or one less.
+    #[inline(always)]
+    fn seconds(&self) -> u32 {
+        (self.now() / SECOND) as u32
+    }
     /// Looks up FLOWS; false where no entry is.
     fn flow(&self, key: &Tuple, into: &mut FlowEntry) -> bool;
     /// Writes an entry of FLOWS that is not there yet.

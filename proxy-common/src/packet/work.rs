@@ -38,4 +38,15 @@ pub struct Work {
     pub(super) has_transport: bool,
     /// It had a flow, which has ended.
     pub(super) again: bool,
+    /// It begins with its IP header, and so does all that its device carries.
+    pub(super) headerless: bool,
+}
+
+impl Work {
+    /// Whether the packet begins with its IP header.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_headerless(&self) -> bool {
+        self.headerless
+    }
 }

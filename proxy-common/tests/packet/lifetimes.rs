@@ -310,3 +310,37 @@ fn a_flow_that_cannot_be_written_is_dropped_and_leaves_nothing_to_go_wrong() {
         lab.counted(&[(Counter::FlowsFull, 1)]);
     });
 }
+
+#[test]
+fn a_flow_that_has_ended_stands_in_nobodys_way() {
+    every(|lab| {
+        Lab::serve_at("10.244.1.5:8080")(lab);
+        lab.check([
+            (
+                "eth0 in",
+                "192.0.2.9:4000 > 192.0.2.1:30080 tcp S",
+                "pass: 192.0.2.9:4000 > 10.244.1.5:8080 tcp S",
+            ),
+            (
+                "eth0 out forwarded",
+                "10.244.1.5:8080 > 192.0.2.9:4000 tcp FA",
+                "pass: 192.0.2.1:30080 > 192.0.2.9:4000 tcp FA",
+            ),
+            (
+                "eth0 in",
+                "192.0.2.9:4000 > 192.0.2.1:30080 tcp FA",
+                "pass: 192.0.2.9:4000 > 10.244.1.5:8080 tcp FA",
+            ),
+            // What is still under way of it.
+            (
+                "eth0 out forwarded",
+                "10.244.1.5:8080 > 192.0.2.9:4000 tcp A",
+                "pass: 192.0.2.1:30080 > 192.0.2.9:4000 tcp A",
+            ),
+            // The same port of the client, and the same endpoint without a Service.
+            ("eth0 in", "192.0.2.9:4000 > 10.244.1.5:8080 tcp S", "pass"),
+            ("eth0 out forwarded", "10.244.1.5:8080 > 192.0.2.9:4000 tcp SA", "pass"),
+        ]);
+        assert_eq!(lab.flows(), 0);
+    });
+}

@@ -109,7 +109,7 @@ fn apply(frame: &mut Frame<'_>, damage: Damage) {
     let length = frame.bytes.len();
     match damage {
         Damage::Bytes(bytes) => {
-            bytes.into_iter().for_each(|(at, byte)| frame.bytes[ip + at % (length - ip)] = byte)
+            bytes.into_iter().for_each(|(at, byte)| frame.bytes[ip + at % (length - ip)] = byte);
         }
         Damage::Length(to) => frame.bytes.resize(ip + to % (length - ip + 40), 0x5a),
         Damage::Noise(mut state, version) => {

@@ -290,13 +290,15 @@ fn a_policy_drops_without_an_answer() {
             ("eth0 in", "192.0.2.9:4 > 192.0.2.1:30080 tcp S", "drop"),
             ("eth0 in", "192.0.2.9:4 > 198.51.100.5:80 tcp S", "drop"),
             ("eth0 in", "192.0.2.9:4 > 10.96.0.99:80 tcp S", "drop"),
+            ("eth0 in", "192.0.2.9 > 10.96.0.99 icmp echo", "drop"),
+            ("eth0 in", "192.0.2.9 > 10.96.0.99 47 data=100", "drop"),
             ("eth0 in", "192.0.2.9:4 > 198.51.100.6:80 tcp S", "pass"),
             ("eth0 in", "192.0.2.9:4 > 192.0.2.1:22 tcp S", "pass"),
             ("eth0 in", "192.0.2.9 > 192.0.2.1 icmp echo", "pass"),
         ]);
         lab.counted(&[
             (Counter::PacketNoLocalEndpoint, 1),
-            (Counter::PacketUnallocated, 1),
+            (Counter::PacketUnallocated, 3),
             (Counter::PacketSourceNotAllowed, 1),
         ]);
     });

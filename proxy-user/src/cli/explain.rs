@@ -6,8 +6,8 @@ use super::{
     live, offline,
 };
 use crate::{
-    explain::{Answer, ClientAddress, Origin, Question, Verdict, contradiction, explain as answer},
-    model::{Family, Protocol},
+    explain::{Answer, ClientAddress, Question, contradiction, explain as answer},
+    model::Family,
     table::Conflict,
     view::{FrontendView, KeyParts},
     writer::MemoryMaps,
@@ -66,15 +66,7 @@ fn ask(maps: &MemoryMaps, question: &Question) -> anyhow::Result<Answer> {
     }
     // Keyed by the operating system's randomness.
     maps.set_random(RandomState::new().hash_one(()) as u32);
-    let answer = answer(maps, question)?;
-    let by_packets = question.origin == Origin::Outside || question.protocol == Protocol::Sctp;
-    if by_packets && answer.verdict != Verdict::Pass {
-        tracing::warn!(
-            "this version serves TCP and UDP sockets of this node only: this is what the tables say of packets, \
-             and the packet path that will carry it out is not here yet"
-        );
-    }
-    Ok(answer)
+    Ok(answer(maps, question)?)
 }
 
 /// Adds who else claims the frontend. Only the engine knows: the maps hold the one that has it.

@@ -36,6 +36,8 @@ pub struct Packets {
     /// When to try again, and the wait after that.
     retry: Option<Instant>,
     wait: Duration,
+    /// No device was chosen, and that was said.
+    nowhere: bool,
     /// Devices that were complained about.
     refused: BTreeSet<u32>,
     /// Devices that do not forward a family, and were named.
@@ -72,6 +74,7 @@ impl Packets {
             first: true,
             retry: None,
             wait: RETRY_MIN,
+            nowhere: false,
             refused: BTreeSet::new(),
             still: BTreeSet::new(),
         })
@@ -121,19 +124,31 @@ impl Packets {
         };
         self.retry = failed.then(|| Instant::now() + self.wait);
         self.wait = if failed { (self.wait * 2).min(RETRY_MAX) } else { RETRY_MIN };
+        self.warn_of_none();
         self.warn_of_forwarding();
+    }
+
+    /// Says, once until that ends, that no device is called as the operator said.
+    fn warn_of_none(&mut self) {
+        let none = !self.rules.is_none() && self.chosen.is_empty();
+        if none && !std::mem::replace(&mut self.nowhere, none) {
+            tracing::warn!(
+                "no device is chosen, so packets are not translated until one is: look at --interfaces and `ip address`"
+            );
+        }
+        self.nowhere = none;
     }
 
     /// Says what was done; true if it is to be tried again. Each device is complained about once.
     fn log(&mut self, report: &DeviceReport) -> bool {
         let name = |index: &u32| {
-            let device = self.chosen.iter().find(|device| device.index == *index);
+            let device = self.found.iter().find(|device| device.index == *index);
             device.map_or_else(|| format!("device {index}"), |device| device.name.clone())
         };
         let names = |indices: &[u32]| indices.iter().map(name).collect::<Vec<_>>().join(", ");
         let done = [
             ("attached to", &report.attached),
-            ("told", &report.changed),
+            ("updated on", &report.changed),
             ("detached from", &report.detached),
         ];
         for (what, indices) in done {

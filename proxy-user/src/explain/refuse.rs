@@ -128,8 +128,7 @@ pub(super) const fn where_ranges_hold(origin: Origin) -> &'static str {
         Origin::Outside => "",
         Origin::Pod | Origin::Node => {
             " A socket on this node is not pointed at an endpoint here, since its source address is not known \
-             yet: the connection leaves as packets and is judged where they pass, and Shunt's packet path is \
-             not in this version."
+             yet: the connection leaves as packets, which are judged on the devices that Shunt is attached to."
         }
     }
 }

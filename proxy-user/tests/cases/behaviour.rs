@@ -9,8 +9,18 @@ use std::{
 };
 
 /// The rules of each part, numbered from 1.
-const RULES: [(&str, usize); 8] =
-    [("A", 22), ("B", 12), ("C", 14), ("D", 16), ("F", 8), ("G", 9), ("H", 9), ("K", 9)];
+const RULES: [(&str, usize); 10] = [
+    ("A", 22),
+    ("B", 12),
+    ("C", 14),
+    ("D", 16),
+    ("E", 12),
+    ("F", 8),
+    ("G", 9),
+    ("H", 9),
+    ("J", 11),
+    ("K", 9),
+];
 
 /// Rules that have one answer in each of kube-proxy's modes.
 const PICKS: usize = 8;

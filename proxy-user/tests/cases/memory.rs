@@ -35,6 +35,7 @@ pub const CAPACITIES: Capacities = Capacities {
     name_cells: 512,
     sockets: 256,
     affinities: 256,
+    flows: 1_024,
     prefixes: 256,
 };
 

@@ -17,13 +17,13 @@ const fn routing(kind: u8, left: u8) -> [u8; 6] {
     [kind, left, 0, 0, 0, 0]
 }
 
-/// What a header of each family may carry, and whether it arrives.
-fn headers() -> Vec<(&'static str, Family, Box<dyn Fn(&mut Ip)>)> {
-    let v4 = |options: &'static [u8]| {
-        Box::new(|ip: &mut Ip| ip.options = options.to_vec()) as Box<dyn Fn(&mut Ip)>
-    };
+type Change = Box<dyn Fn(&mut Ip)>;
+
+/// What a header of each family may carry.
+fn headers() -> Vec<(&'static str, Family, Change)> {
+    let v4 = |options: &'static [u8]| Box::new(|ip: &mut Ip| ip.options = options.to_vec()) as Change;
     let v6 = |extensions: Vec<(u8, Vec<u8>)>| {
-        Box::new(move |ip: &mut Ip| ip.extensions = extensions.clone()) as Box<dyn Fn(&mut Ip)>
+        Box::new(move |ip: &mut Ip| ip.extensions = extensions.clone()) as Change
     };
     let padding = || PADDING.to_vec();
     // An option for experiments, which who does not know it skips (RFC 4727).
@@ -88,7 +88,7 @@ fn a_packet_that_is_to_visit_another_node_first_is_left_alone() {
     let raw = Raw::new(&stage);
     let to = frontend(1, Kind::NodePort, Family::V6, stage.node());
     raw.send_udp(raw.at(5_100, to.ip()), to, b"?", |ip| {
-        ip.extensions = vec![(ROUTING, routing(0, 1).into())]
+        ip.extensions = vec![(ROUTING, routing(0, 1).into())];
     });
     // The node's own answer: RFC 5095, parameter problem.
     let (kind, _, _) = raw.receive_error().error().unwrap();
@@ -132,7 +132,8 @@ fn a_client_in_a_vlan_is_served() {
         let Some(mut stage) = Stage::new(&setup) else { return };
         let client = match stage.lan().add_vlan(100) {
             Err(error) if error.is_unsupported() => {
-                return eprintln!("not run: this kernel has no VLAN devices");
+                eprintln!("not run: this kernel has no VLAN devices");
+                return;
             }
             other => other.unwrap(),
         };

@@ -17,10 +17,14 @@ mod service;
 #[path = "../packet_path/stage.rs"]
 mod stage;
 
+mod churn;
 mod errors;
+mod flows;
 mod fragments;
 mod headers;
 mod path_mtu;
 mod raw;
+mod states;
+mod strain;
 mod tunnel;
 mod wire;

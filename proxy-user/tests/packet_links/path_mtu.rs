@@ -84,14 +84,14 @@ pub fn two(stage: &mut Stage) -> [Backend; 2] {
     backends
 }
 
-pub fn setups() -> Vec<Setup> {
-    let overlays = [(Overlay::Plain, false), (Overlay::Vxlan, true)];
-    let setup = |(overlay, clsact)| Setup {
-        lan: lan::Options { overlay, ..lan::Options::default() },
+/// Plain routes and a VXLAN, tcx and clsact, packets that are complete and such as leave the rest to hardware.
+pub fn setups() -> [Setup; 3] {
+    let ways = [(Overlay::Plain, false, false), (Overlay::Vxlan, true, false), (Overlay::Vxlan, false, true)];
+    ways.map(|(overlay, clsact, offload)| Setup {
+        lan: lan::Options { overlay, offload, ..lan::Options::default() },
         clsact,
         ..Setup::default()
-    };
-    overlays.map(setup).into()
+    })
 }
 
 #[test]

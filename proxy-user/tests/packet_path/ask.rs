@@ -130,17 +130,18 @@ pub fn assert_refused(place: impl Into<Place>, protocol: Protocol, to: SocketAdd
 #[track_caller]
 pub fn assert_all_silent(place: impl Into<Place>, dials: &[Dial]) {
     let place = place.into();
-    let asked: Vec<_> = thread::scope(|scope| {
-        let ask = |(protocol, to): &Dial| {
-            let (place, protocol, to) = (place.clone(), *protocol, *to);
-            scope.spawn(move || ask_for(place, protocol, to, SILENCE))
-        };
-        let threads: Vec<_> = dials.iter().map(ask).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let asked = at_once(dials, |(protocol, to)| ask_for(place.clone(), *protocol, *to, SILENCE));
     for ((protocol, to), asked) in dials.iter().zip(asked) {
         let error = asked.expect_err("an answer");
         let silent = matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
         assert!(silent, "{protocol} to {to}: {error}");
     }
+}
+
+/// Does something with each at the same time.
+pub fn at_once<T: Sync, R: Send>(each: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = each.iter().map(|one| scope.spawn(|| work(one))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }

@@ -1,9 +1,10 @@
 //! Endpoints that say who they are.
+#![allow(dead_code, reason = "two test binaries use a part of it each")]
 
 use crate::service::{ENDPOINT_PORT, Endpoint};
 use shunt::{
     lab::{
-        Namespace, Place, TcpServer, UdpServer,
+        Place, TcpServer, UdpServer,
         lan::{Node, Pod},
     },
     model::{Conditions, Family},
@@ -55,6 +56,10 @@ impl Backend {
         &self.name
     }
 
+    pub fn is_on(&self, node: &Node) -> bool {
+        self.node == node.name()
+    }
+
     pub fn ip(&self, family: Family) -> IpAddr {
         match family {
             Family::V4 => self.ips[0],
@@ -71,12 +76,9 @@ impl Backend {
     ///
     /// # Panics
     /// If it is in the network of its node.
+    #[allow(dead_code, reason = "the tests of packet_links/ use it")]
     pub fn pod(&self) -> &Pod {
         self.pod.as_ref().unwrap()
-    }
-
-    pub fn namespace(&self) -> &Namespace {
-        self.pod()
     }
 
     /// As a slice lists it.

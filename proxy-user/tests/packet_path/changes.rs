@@ -11,7 +11,7 @@ use shunt::{
     lab::{TcpSession, UdpAsker},
     model::Protocol,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 fn sessions(stage: &Stage, dials: &[(Protocol, SocketAddr)]) -> Vec<(SocketAddr, TcpSession)> {
     let tcp = dials.iter().filter(|(protocol, _)| *protocol == Protocol::Tcp);
@@ -94,8 +94,7 @@ fn masquerade_always_hides_the_client_from_pods_of_the_node() {
     let setup = Setup { masquerade_always: true, pods: true, ..Setup::default() };
     let Some(mut stage) = Stage::new(&setup) else { return };
     let (bridged, routed) = (stage.pod(0, "bridged"), stage.routed_pod(0, "routed"));
-    let bridge = ["10.244.1.1", "fd00:10:244:1::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
-    let cases: [(&Backend, Seen); 2] = [(&bridged, Seen::Ips(bridge)), (&routed, stage.as_node())];
+    let cases: [(&Backend, Seen); 2] = [(&bridged, stage.as_bridge()), (&routed, stage.as_node())];
     for (number, (backend, seen)) in (1..).zip(cases) {
         stage.serve(&service(number), &ready(&[backend]));
         for client in [(&**stage.client()).into(), bridged.place(), routed.place()] {

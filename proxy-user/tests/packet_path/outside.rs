@@ -2,62 +2,79 @@
 
 use crate::{
     ask::{PROTOCOLS, Seen, ask_from, assert_all_answer},
-    service::{KINDS, Kind, frontend, ready, service},
+    service::{KINDS, Kind, dials, frontend, ready, service},
     stage::{Setup, Stage},
 };
 use shunt::{
     lab::lan::{Options, Overlay},
     model::Family,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 #[test]
 fn a_pod_of_the_node_sees_the_client_itself() {
-    for clsact in [false, true] {
-        for offload in [false, true] {
-            let lan = Options { nodes: 1, offload, ..Options::default() };
-            let Some(mut stage) = Stage::new(&Setup { lan, clsact, ..Setup::default() }) else { return };
-            let (bridged, routed) = (stage.pod(0, "bridged"), stage.routed_pod(0, "routed"));
-            for (number, backend) in (1..).zip([&bridged, &routed]) {
-                stage.serve(&service(number), &ready(&[backend]));
-                let dials = stage.dials(number, &KINDS);
-                assert_all_answer(&**stage.client(), &dials, backend.name(), Seen::Client);
-            }
-            drop((bridged, routed));
-            stage.assert_nothing_left();
+    for (clsact, offload) in [(false, false), (true, true)] {
+        let lan = Options { nodes: 1, offload, ..Options::default() };
+        let Some(mut stage) = Stage::new(&Setup { lan, clsact, ..Setup::default() }) else { return };
+        let (bridged, routed) = (stage.pod(0, "bridged"), stage.routed_pod(0, "routed"));
+        for (number, backend) in (1..).zip([&bridged, &routed]) {
+            stage.serve(&service(number), &ready(&[backend]));
+            let dials = stage.dials(number, &KINDS);
+            assert_all_answer(&**stage.client(), &dials, backend.name(), Seen::Client);
         }
-    }
-}
-
-/// Endpoints of the second node answer, and see this address of the first.
-fn other_node_answers(lan: Options, clsact: bool, seen: [&str; 2]) {
-    let Some(mut stage) = Stage::new(&Setup { lan, clsact, ..Setup::default() }) else { return };
-    let (bridged, routed) = (stage.pod(1, "bridged"), stage.routed_pod(1, "routed"));
-    let seen = Seen::Ips(seen.map(|ip| ip.parse::<IpAddr>().unwrap()));
-    for (number, backend) in (1..).zip([&bridged, &routed]) {
-        stage.serve(&service(number), &ready(&[backend]));
-        assert_all_answer(&**stage.client(), &stage.dials(number, &KINDS), backend.name(), seen);
-    }
-    let host = stage.host_pod(1, "host");
-    stage.serve(&service(3), &ready(&[&host]));
-    assert_all_answer(&**stage.client(), &stage.dials(3, &KINDS), "host", stage.as_node());
-    drop((bridged, routed, host));
-    stage.assert_nothing_left();
-}
-
-#[test]
-fn a_pod_of_another_node_sees_the_node() {
-    for (offload, clsact) in [(false, false), (true, true)] {
-        let lan = Options { offload, ..Options::default() };
-        other_node_answers(lan, clsact, ["192.0.2.11", "2001:db8:1::11"]);
+        drop((bridged, routed));
+        stage.assert_nothing_left();
     }
 }
 
 #[test]
-fn a_pod_of_another_node_sees_the_node_by_its_address_in_the_overlay() {
-    for (offload, clsact) in [(true, false), (false, true)] {
-        let lan = Options { offload, overlay: Overlay::Vxlan, ..Options::default() };
-        other_node_answers(lan, clsact, ["10.244.1.0", "fd00:10:244:1::"]);
+fn a_pod_of_another_node_sees_the_address_by_which_the_node_leads_there() {
+    for (overlay, offload, clsact) in [
+        (Overlay::Plain, false, false),
+        (Overlay::Plain, true, true),
+        (Overlay::Vxlan, true, false),
+        (Overlay::Vxlan, false, true),
+    ] {
+        let lan = Options { offload, overlay, ..Options::default() };
+        let Some(mut stage) = Stage::new(&Setup { lan, clsact, ..Setup::default() }) else { return };
+        let (bridged, routed) = (stage.pod(1, "bridged"), stage.routed_pod(1, "routed"));
+        let host = stage.host_pod(1, "host");
+        let peer = stage.as_peer(stage.node());
+        for (number, backend, seen) in [(1, &bridged, peer), (2, &routed, peer), (3, &host, stage.as_node())]
+        {
+            stage.serve(&service(number), &ready(&[backend]));
+            assert_all_answer(&**stage.client(), &stage.dials(number, &KINDS), backend.name(), seen);
+        }
+        drop((bridged, routed, host));
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn nodes_that_all_have_shunt_do_not_meddle_with_each_other() {
+    for overlay in [Overlay::Plain, Overlay::Vxlan] {
+        let lan = Options { overlay, ..Options::default() };
+        let Some(mut stage) = Stage::new(&Setup { lan, shunts: 2, pods: true, ..Setup::default() }) else {
+            return;
+        };
+        let backends = [stage.pod(0, "near"), stage.pod(1, "far"), stage.routed_pod(1, "routed")];
+        for (number, backend) in (1..).zip(&backends) {
+            stage.serve(&service(number), &ready(&[backend]));
+        }
+        for node in stage.lan().nodes() {
+            for (number, backend) in (1..).zip(&backends) {
+                let seen = if backend.is_on(node) { Seen::Client } else { stage.as_peer(node) };
+                let dials = dials(number, &[Kind::NodePort], node);
+                assert_all_answer(&**stage.client(), &dials, backend.name(), seen);
+            }
+        }
+        // And from pods of the first node to those of the second.
+        for (number, backend) in [(2, &backends[1]), (3, &backends[2])] {
+            let seen = stage.as_peer(stage.node());
+            assert_all_answer(backends[0].place(), &stage.dials(number, &KINDS), backend.name(), seen);
+        }
+        drop(backends);
+        stage.assert_nothing_left();
     }
 }
 

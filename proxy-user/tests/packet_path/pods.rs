@@ -12,14 +12,6 @@ use shunt::{
     lab::lan::{Options, Overlay},
     model::{Family, Service},
 };
-use std::net::IpAddr;
-
-/// The bridge of the first node.
-const BRIDGE: [&str; 2] = ["10.244.1.1", "fd00:10:244:1::1"];
-
-fn ips(texts: [&str; 2]) -> Seen {
-    Seen::Ips(texts.map(|text| text.parse::<IpAddr>().unwrap()))
-}
 
 fn stage(pods: bool, overlay: Overlay) -> Option<Stage> {
     Stage::new(&Setup { pods, lan: Options { overlay, ..Options::default() }, ..Setup::default() })
@@ -40,7 +32,7 @@ fn a_pod_reaches_endpoints_of_its_node() {
     }
     for (client, number, name, seen) in [
         // On one bridge the answer would go from pod to pod, past the node: the bridge stands for the client.
-        (&two, 1, "one", ips(BRIDGE)),
+        (&two, 1, "one", stage.as_bridge()),
         (&two, 2, "three", Seen::Client),
         (&four, 1, "one", Seen::Client),
         (&four, 2, "three", Seen::Client),
@@ -55,7 +47,7 @@ fn a_pod_reaches_endpoints_of_its_node() {
 fn a_pod_reaches_itself_and_sees_the_node() {
     let Some(mut stage) = stage(true, Overlay::Plain) else { return };
     let (bridged, routed) = (stage.pod(0, "bridged"), stage.routed_pod(0, "routed"));
-    for (number, pod, seen) in [(1, &bridged, ips(BRIDGE)), (2, &routed, stage.as_node())] {
+    for (number, pod, seen) in [(1, &bridged, stage.as_bridge()), (2, &routed, stage.as_node())] {
         stage.serve(&service(number), &ready(&[pod]));
         assert_all_answer(pod.place(), &stage.dials(number, &KINDS), pod.name(), seen);
     }
@@ -65,22 +57,40 @@ fn a_pod_reaches_itself_and_sees_the_node() {
 
 #[test]
 fn a_pod_reaches_endpoints_of_another_node() {
-    for (overlay, seen) in [
-        (Overlay::Plain, ["192.0.2.11", "2001:db8:1::11"]),
-        (Overlay::Vxlan, ["10.244.1.0", "fd00:10:244:1::"]),
-    ] {
+    for overlay in [Overlay::Plain, Overlay::Vxlan] {
         let Some(mut stage) = stage(true, overlay) else { return };
         let (bridged, routed) = (stage.pod(0, "bridged"), stage.routed_pod(0, "routed"));
         let (there, routed_there) = (stage.pod(1, "there"), stage.routed_pod(1, "routed-there"));
         for (number, backend) in (1..).zip([&there, &routed_there]) {
             stage.serve(&service(number), &ready(&[backend]));
             for client in [&bridged, &routed] {
-                assert_all_answer(client.place(), &stage.dials(number, &KINDS), backend.name(), ips(seen));
+                assert_all_answer(
+                    client.place(),
+                    &stage.dials(number, &KINDS),
+                    backend.name(),
+                    stage.as_peer(stage.node()),
+                );
             }
         }
         drop((bridged, routed, there, routed_there));
         stage.assert_nothing_left();
     }
+}
+
+#[test]
+fn a_pod_reaches_endpoints_in_the_network_of_a_node() {
+    // The API server is such a one.
+    let Some(mut stage) = stage(true, Overlay::Plain) else { return };
+    let (bridged, routed) = (stage.pod(0, "bridged"), stage.routed_pod(0, "routed"));
+    let (here, there) = (stage.host_pod(0, "here"), stage.host_pod(1, "there"));
+    for (number, backend, seen) in [(1, &here, Seen::Client), (2, &there, stage.as_node())] {
+        stage.serve(&service(number), &ready(&[backend]));
+        for client in [&bridged, &routed] {
+            assert_all_answer(client.place(), &stage.dials(number, &KINDS), backend.name(), seen);
+        }
+    }
+    drop((bridged, routed, here, there));
+    stage.assert_nothing_left();
 }
 
 #[test]
@@ -140,12 +150,17 @@ fn a_node_port_of_another_node_is_judged_there() {
 fn without_pod_interfaces_packets_for_services_are_caught_where_they_leave() {
     let Some(mut stage) = stage(false, Overlay::Plain) else { return };
     let (routed, near, far) = (stage.routed_pod(0, "routed"), stage.pod(0, "near"), stage.pod(1, "far"));
-    for (number, backend, seen) in [(1, &near, ips(BRIDGE)), (2, &far, stage.as_node())] {
+    for (number, backend, seen) in [(1, &near, stage.as_bridge()), (2, &far, stage.as_node())] {
         stage.serve(&external_local(number), &ready(&[backend]));
         // Addresses of other machines, as far as the node's routes know.
         let dials = stage.dials(number, &[Kind::ClusterIp, Kind::LoadBalancer, Kind::External]);
         assert_all_answer(routed.place(), &dials, backend.name(), seen);
     }
-    drop((routed, near, far));
+    // But what is for the node itself would have to turn round there.
+    let host = stage.host_pod(0, "host");
+    stage.serve(&service(3), &ready(&[&host]));
+    assert_all_silent(routed.place(), &stage.dials(3, &[Kind::ClusterIp]));
+    assert_eq!(stage.counter(Counter::PacketUnreturnable), 4);
+    drop((routed, near, far, host));
     stage.assert_nothing_left();
 }

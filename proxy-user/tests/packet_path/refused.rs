@@ -1,7 +1,7 @@
 //! Ports and addresses that nobody serves.
 
 use crate::{
-    ask::{PROTOCOLS, SILENCE, Seen, ask, assert_all_answer, assert_all_silent, assert_refused},
+    ask::{PROTOCOLS, SILENCE, Seen, ask, assert_all_answer, assert_all_silent, assert_refused, at_once},
     service::{KINDS, Kind, address, ready, service},
     stage::{Setup, Stage},
 };
@@ -62,17 +62,21 @@ fn what_a_load_balancer_or_external_address_does_not_serve_is_left_alone() {
     let pod = stage.pod(0, "pod");
     stage.serve(&service(1), &ready(&[&pod]));
     // It goes on by the node's routes, to a router that knows no such network, and says so.
+    let router = stage.lan().wan().router();
+    for limit in ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit"] {
+        router.set_sysctl(limit, "0").unwrap();
+    }
     let unreachable = |kind| matches!(kind, ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable);
     let all = Counter::ALL;
     let ((), counted) = stage.counted(all, || {
-        for ip in [97, 98].into_iter().flat_map(|network| both(network, 1)) {
-            let to = SocketAddr::new(ip, UNKNOWN);
-            let error = ask(&**stage.client(), Protocol::Tcp, to).unwrap_err();
+        at_once(&[both(97, 1), both(98, 1)].concat(), |ip| {
+            let (to, client) = (SocketAddr::new(*ip, UNKNOWN), &**stage.client());
+            let error = ask(client, Protocol::Tcp, to).unwrap_err();
             assert!(unreachable(error.kind()), "{ip}: {error}");
             // No UDP socket gives up for an unknown network, nor does a ping.
-            assert_all_silent(&**stage.client(), &[(Protocol::Udp, to)]);
-            assert_eq!(pinged(&**stage.client(), ip, SILENCE), ErrorKind::WouldBlock, "{ip}");
-        }
+            assert_all_silent(client, &[(Protocol::Udp, to)]);
+            assert_eq!(pinged(client, *ip, SILENCE), ErrorKind::WouldBlock, "{ip}");
+        });
     });
     assert_eq!(counted, [0; Counter::COUNT], "nothing was decided");
     // A port of the node that is nobody's NodePort is the node's own affair.
@@ -91,13 +95,19 @@ fn an_address_of_a_service_cidr_that_no_service_has_is_silent() {
     let cidrs = ["10.96.0.0/24", "fd00:96::/64"].map(|cidr| cidr.parse().unwrap()).to_vec();
     stage.apply([Event::ServiceCidrApplied(ServiceCidr { name: "services".into(), cidrs })]);
     let ((), [dropped]) = stage.counted([Counter::PacketUnallocated], || {
-        for place in [Place::from(&**stage.client()), stage.node().into(), pod.place()] {
+        at_once(&[Place::from(&**stage.client()), stage.node().into(), pod.place()], |place| {
             let dials =
                 both(96, 200).into_iter().flat_map(|ip| PROTOCOLS.map(|p| (p, SocketAddr::new(ip, 80))));
-            assert_all_silent(place, &dials.collect::<Vec<_>>());
-        }
+            assert_all_silent(place.clone(), &dials.collect::<Vec<_>>());
+        });
+        // Whatever the protocol.
+        at_once(&[Place::from(&**stage.client()), pod.place()], |place| {
+            for ip in both(96, 200) {
+                assert_eq!(pinged(place.clone(), ip, SILENCE), ErrorKind::WouldBlock, "{ip}");
+            }
+        });
     });
-    assert_eq!(dropped, 12);
+    assert_eq!(dropped, 16);
     assert_all_answer(&**stage.client(), &stage.dials(1, &[Kind::ClusterIp]), "pod", Seen::Client);
     // Where ServiceCIDRs are not known, it is nobody's: the router beyond says that it knows no such network.
     stage.apply([Event::ServiceCidrDeleted("services".into())]);

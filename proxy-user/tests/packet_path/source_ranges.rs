@@ -1,7 +1,7 @@
 //! `loadBalancerSourceRanges` for clients outside.
 
 use crate::{
-    ask::{PROTOCOLS, Seen, ask_from, assert_all_answer, assert_all_silent},
+    ask::{PROTOCOLS, Seen, ask_from, assert_all_answer, assert_all_silent, at_once},
     backend::Backend,
     service::{KINDS, Kind, address, frontend, ready, service},
     stage::Stage,
@@ -53,13 +53,10 @@ fn source_ranges_of_one_family_leave_the_other_open() {
     for (closed, range) in [(Family::V4, "203.0.113.0/24"), (Family::V6, "2001:db8:ffff::/48")] {
         let pod = stage.pod(0, "pod");
         stage.serve(&restricted(1, &[range]), &ready(&[&pod]));
-        for (protocol, to) in stage.dials(1, &VIP) {
-            if Family::of(&to.ip()) == closed {
-                assert_all_silent(&**stage.client(), &[(protocol, to)]);
-            } else {
-                assert_all_answer(&**stage.client(), &[(protocol, to)], "pod", Seen::Client);
-            }
-        }
+        let (silent, open): (Vec<_>, Vec<_>) =
+            stage.dials(1, &VIP).into_iter().partition(|(_, to)| Family::of(&to.ip()) == closed);
+        assert_all_silent(&**stage.client(), &silent);
+        assert_all_answer(&**stage.client(), &open, "pod", Seen::Client);
     }
     stage.assert_nothing_left();
 }
@@ -86,26 +83,25 @@ fn a_services_own_address_may_ask_it_where_a_range_holds_the_node() {
     let mut service = restricted(1, &["192.0.2.11/32", "2001:db8:1::11/128"]);
     service.load_balancer_ips.extend(own);
     stage.serve(&service, &ready(&[&pod]));
+    let each = Family::BOTH.map(|family| PROTOCOLS.map(|protocol| (family, protocol))).concat();
     let ask = |stage: &Stage, family: Family, protocol| {
         let from = SocketAddr::new(own[usize::from(family == Family::V6)], 0);
         let to = frontend(1, Kind::LoadBalancer, family, stage.node());
         ask_from(&*owner, protocol, from, to).map(|(name, seen)| (name, seen.ip()))
     };
-    for (family, protocol) in Family::BOTH.into_iter().flat_map(|family| PROTOCOLS.map(|p| (family, p))) {
+    for (family, protocol) in each.iter().copied() {
         let own = own[usize::from(family == Family::V6)];
         assert_eq!(ask(&stage, family, protocol).unwrap(), ("pod".to_owned(), own), "{protocol}");
     }
     // Any other address of that client is none of the Service's.
-    for (protocol, to) in stage.dials(1, &VIP) {
+    at_once(&stage.dials(1, &VIP), |(protocol, to)| {
         let from = SocketAddr::new(owner.ip_like(to.ip()), 0);
-        ask_from(&*owner, protocol, from, to).unwrap_err();
-    }
+        ask_from(&*owner, *protocol, from, *to).unwrap_err();
+    });
     // And without the node in a range its own address is as any other.
     service.source_ranges = vec!["192.0.2.12/32".parse().unwrap(), "2001:db8:1::12/128".parse().unwrap()];
     stage.serve(&service, &ready(&[&pod]));
-    for (family, protocol) in Family::BOTH.into_iter().flat_map(|family| PROTOCOLS.map(|p| (family, p))) {
-        ask(&stage, family, protocol).unwrap_err();
-    }
+    at_once(&each, |(family, protocol)| ask(&stage, *family, *protocol).unwrap_err());
     drop((pod, owner));
     stage.assert_nothing_left();
 }

@@ -1,4 +1,5 @@
 //! The stage: nodes on a local network, Shunt on the first of them (or on several), and a client outside.
+#![allow(dead_code, reason = "two test binaries use a part of it each")]
 
 use crate::{
     ask::{Dial, Seen},
@@ -13,7 +14,7 @@ use shunt::{
     kernel::{Collector, KernelError, remove, sys},
     lab::{
         Bpffs, Cgroup, Place,
-        lan::{self, Host, Lan},
+        lan::{self, Host, Lan, Overlay},
     },
     model::{EndpointSlice, Event, Family, Node, Service},
     select::{Glob, PacketDevices, select_devices, source_ports},
@@ -35,6 +36,8 @@ pub struct Setup {
     pub ports: RangeInclusive<u16>,
     /// Attached by clsact, even where the kernel has tcx.
     pub clsact: bool,
+    /// Entries of FLOWS.
+    pub flows: u32,
     /// The operator's other switches.
     pub rules: Rules,
 }
@@ -49,6 +52,7 @@ impl Default for Setup {
             masquerade_always: false,
             ports: source_ports(&(32_768..=60_999)).unwrap(),
             clsact: false,
+            flows: 16_384,
             rules: Rules::default(),
         }
     }
@@ -68,6 +72,7 @@ struct Shunt {
 /// Nodes, Shunt and a client. Backends are made by it and dropped before it.
 pub struct Stage {
     shunts: Vec<Shunt>,
+    overlay: Overlay,
     lan: Lan,
 }
 
@@ -82,7 +87,7 @@ impl Stage {
         }
         let lan = Lan::new(&setup.lan).unwrap();
         let shunts = lan.nodes()[..setup.shunts].iter().map(|node| Shunt::start(node, setup)).collect();
-        let stage = Self { shunts, lan };
+        let stage = Self { shunts, overlay: setup.lan.overlay, lan };
         stage.route_services(stage.lan.client());
         stage.lan.nodes()[..setup.shunts].iter().for_each(|node| stage.each_neighbour_knows(node));
         Some(stage)
@@ -159,9 +164,23 @@ impl Stage {
         service::dials(number, kinds, self.node())
     }
 
-    /// Who the first node is to endpoints on the local network, and on its own: their neighbour.
+    /// Who the first node is on the local network.
     pub fn as_node(&self) -> Seen {
         Seen::Ips([self.node().ipv4().into(), self.node().ipv6().into()])
+    }
+
+    /// Who a node is to pods of other nodes: the address of the device that leads there.
+    pub fn as_peer(&self, node: &lan::Node) -> Seen {
+        match self.overlay {
+            Overlay::Plain => Seen::Ips([node.ipv4().into(), node.ipv6().into()]),
+            // The first ones of its pods' networks.
+            Overlay::Vxlan => Seen::Ips([0, 1].map(|network| node.pod_networks()[network].0)),
+        }
+    }
+
+    /// Who the first node is to pods on its bridge.
+    pub fn as_bridge(&self) -> Seen {
+        Seen::Ips(["10.244.1.1", "fd00:10:244:1::1"].map(|ip| ip.parse().unwrap()))
     }
 
     /// What the agent does when devices have changed. Call it after adding devices.
@@ -218,6 +237,7 @@ impl Stage {
     }
 
     /// Where Shunt of the first node has its pins.
+    #[allow(dead_code, reason = "the tests of packet_links/ use it")]
     pub fn pin_path(&self) -> PathBuf {
         self.shunts[0].pin_path.clone()
     }
@@ -230,7 +250,7 @@ impl Stage {
     /// Ends Shunt everywhere, and asserts that nothing of it is left: no flow, program, pin or netfilter rule, and
     /// nothing in the programs that must not happen has happened.
     pub fn assert_nothing_left(self) {
-        let Self { shunts, lan } = self;
+        let Self { shunts, lan, .. } = self;
         for (shunt, node) in shunts.into_iter().zip(lan.nodes()) {
             shunt.end(node);
         }
@@ -246,7 +266,7 @@ impl Shunt {
         let options = Options {
             cgroup: cgroup.path().to_owned(),
             pin_path: pin_path.clone(),
-            capacities: capacities(),
+            capacities: capacities(setup.flows),
             clsact: setup.clsact,
             ..Options::default()
         };
@@ -297,7 +317,7 @@ impl Shunt {
 }
 
 /// Small maps: a stage is made in each test.
-fn capacities() -> Capacities {
+fn capacities(flows: u32) -> Capacities {
     Capacities {
         frontends: 1_024,
         services: 128,
@@ -306,7 +326,7 @@ fn capacities() -> Capacities {
         name_cells: 512,
         sockets: 1_024,
         affinities: 1_024,
-        flows: 16_384,
+        flows,
         prefixes: 1_024,
     }
 }

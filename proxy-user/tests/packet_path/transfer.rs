@@ -10,12 +10,12 @@ use crate::{
 use serde_json::Value;
 use shunt::{
     lab::{
-        Program, TcpSession,
+        Place, Program, TcpSession,
         lan::{Options, Overlay},
     },
     model::{Family, Protocol},
 };
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 /// Every way that data may go: overlay, offload.
 const WAYS: [(Overlay, bool); 4] =
@@ -97,7 +97,7 @@ fn what_goes_both_ways_at_once_arrives_whole() {
 
 #[test]
 fn iperf3_sends_and_receives_over_tcp_and_udp() {
-    for (overlay, offload) in WAYS {
+    for (overlay, offload) in [WAYS[0], WAYS[3]] {
         let Some(mut stage) = stage(overlay, offload) else { return };
         let backends = bare(&mut stage);
         for (number, backend) in (1..).zip(&backends) {
@@ -107,22 +107,38 @@ fn iperf3_sends_and_receives_over_tcp_and_udp() {
             server.wait_for("listening", PATIENCE).unwrap();
             for (family, way) in Family::BOTH.into_iter().zip([&[][..], &["-R"]]) {
                 let to = frontend(number, Kind::NodePort, family, stage.node());
-                let tcp = iperf3(&stage, to, &[way, &["-n", "8M"]].concat());
+                let tcp = iperf3(&stage, to, &[way, &["-n", "8M", "-w", "64K"]].concat());
                 // It ends when all is sent; what is under way then does not count.
                 let bytes = |sum: &str| tcp["end"][sum]["bytes"].as_u64().unwrap();
                 let (sent, received) = (bytes("sum_sent"), bytes("sum_received"));
-                assert!(sent >= 8 << 20 && received >= 4 << 20, "{to}: {received} bytes of {sent}");
+                assert!(sent >= 8 << 20 && received >= 7 << 20, "{to}: {received} bytes of {sent}");
+                let places = [Place::from(&**stage.client()), backend.place()];
+                let before = full_sockets(&places);
                 let udp = iperf3(&stage, to, &[way, &["-u", "-b", "20M", "-n", "400K"]].concat());
-                let (lost, all) = (&udp["end"]["sum"]["lost_packets"], &udp["end"]["sum"]["packets"]);
-                assert!(
-                    lost.as_u64() == Some(0) && all.as_u64() > Some(200),
-                    "{to}: {lost} of {all} datagrams lost"
-                );
+                let number = |name: &str| udp["end"]["sum"][name].as_u64().unwrap();
+                let (lost, all, full) =
+                    (number("lost_packets"), number("packets"), full_sockets(&places) - before);
+                // On a busy machine the receiver does not keep up; on the way none is lost.
+                assert!(all > 200 && lost <= full, "{to}: {lost} of {all} lost, {full} by full sockets");
             }
         }
         drop(backends);
         stage.assert_nothing_left();
     }
+}
+
+/// How many datagrams these places have lost because a socket had no room for more.
+fn full_sockets(places: &[Place]) -> u64 {
+    let read = |name: &str| fs::read_to_string(Path::new("/proc/thread-self/net").join(name)).unwrap();
+    let count = || {
+        // Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors …, and again with numbers.
+        let v4 = read("snmp").lines().filter(|line| line.starts_with("Udp:")).nth(1).unwrap().to_owned();
+        let v6 = read("snmp6").lines().find(|line| line.starts_with("Udp6RcvbufErrors")).unwrap().to_owned();
+        let number =
+            |line: &str, word: usize| -> u64 { line.split_whitespace().nth(word).unwrap().parse().unwrap() };
+        number(&v4, 5) + number(&v6, 1)
+    };
+    places.iter().map(|place| place.run(count).unwrap()).sum()
 }
 
 fn iperf3(stage: &Stage, to: SocketAddr, args: &[&str]) -> Value {

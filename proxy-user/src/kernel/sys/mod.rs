@@ -27,4 +27,4 @@ pub use sock_diag::{ConnectedUdp, SockDiag};
 pub use tc::{Filter, Tc, TcHook};
 pub use tcx::{TcxLink, tcx_links};
 pub use test_packet::{TestSkb, test_packet};
-pub use test_run::{TestPacket, TestRun, test_run};
+pub use test_run::{TestPacket, TestRun, empty_program, test_run};

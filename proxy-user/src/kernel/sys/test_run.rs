@@ -1,9 +1,9 @@
 //! Programs run on a packet of the caller's, without any device: BPF_PROG_TEST_RUN.
 
-use super::call::{bpf, empty, number};
-use aya_obj::generated::bpf_cmd;
+use super::call::{bpf, bpf_open, empty, number};
+use aya_obj::generated::{BPF_ALU64, BPF_EXIT, BPF_JMP, BPF_K, BPF_MOV, bpf_cmd, bpf_prog_type};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Words of `__sk_buff` (linux/bpf.h) up to the last one that a caller may set.
 const CONTEXT: usize = 48;
@@ -63,4 +63,23 @@ pub fn test_run(program: BorrowedFd<'_>, packet: &TestPacket<'_>, repeat: u32) -
     let test = unsafe { attr.test };
     bytes.truncate(test.data_size_out as usize);
     Ok(TestRun { value: test.retval, nanoseconds: test.duration, bytes })
+}
+
+/// Loads a tc program that lets every packet pass: what a test run costs by itself.
+///
+/// # Errors
+/// Of BPF_PROG_LOAD.
+pub fn empty_program() -> io::Result<OwnedFd> {
+    // r0 = 0; exit.
+    let program = [
+        [(BPF_ALU64 | BPF_MOV | BPF_K) as u8, 0, 0, 0, 0, 0, 0, 0],
+        [(BPF_JMP | BPF_EXIT) as u8, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    let mut attr = empty();
+    attr.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS as u32;
+    attr.__bindgen_anon_3.insn_cnt = program.len() as u32;
+    attr.__bindgen_anon_3.insns = program.as_ptr() as u64;
+    attr.__bindgen_anon_3.license = c"GPL".as_ptr() as u64;
+    // SAFETY: `program` holds `insn_cnt` instructions, and the licence ends with a zero.
+    unsafe { bpf_open(bpf_cmd::BPF_PROG_LOAD, &mut attr) }
 }
