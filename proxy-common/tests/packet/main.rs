@@ -20,6 +20,7 @@ mod ports;
 mod read;
 mod refusals;
 mod run;
+mod seeds;
 mod sound;
 mod text;
 mod ways;

@@ -56,7 +56,10 @@ impl Net {
     pub fn next_hop(&self, _source: IpAddr, destination: IpAddr, length: usize) -> NextHop {
         let to = four(destination);
         // A group's is no way on.
-        if to == NODE || to.is_loopback() || matches!(destination, IpAddr::V6(ip) if ip.is_multicast()) {
+        if to == NODE
+            || destination.is_loopback()
+            || matches!(destination, IpAddr::V6(ip) if ip.is_multicast())
+        {
             return NextHop::Local;
         }
         if self.no_route_to.contains(&to) {
@@ -100,9 +103,7 @@ pub fn four(ip: IpAddr) -> Ipv4Addr {
     match ip {
         IpAddr::V4(ip) => ip,
         IpAddr::V6(ip) => {
-            let [0xfd00, 0, 0, 0, a, b, c, d] = ip.segments() else {
-                return if ip.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-            };
+            let [0xfd00, 0, 0, 0, a, b, c, d] = ip.segments() else { return Ipv4Addr::UNSPECIFIED };
             // Their digits are decimal.
             let byte = |word: u16| format!("{word:x}").parse().unwrap_or(0);
             Ipv4Addr::new(byte(a), byte(b), byte(c), byte(d))

@@ -23,6 +23,8 @@ mod fragments;
 mod frame;
 #[path = "../../../proxy-common/tests/packet/headers.rs"]
 mod headers;
+#[path = "../../../proxy-common/tests/packet/hostile.rs"]
+mod hostile;
 mod kept;
 #[path = "../../../proxy-common/tests/packet/lab.rs"]
 mod lab;
@@ -42,6 +44,8 @@ mod read;
 #[path = "../../../proxy-common/tests/packet/refusals.rs"]
 mod refusals;
 mod run;
+#[path = "../../../proxy-common/tests/packet/seeds.rs"]
+mod seeds;
 #[path = "../../../proxy-common/tests/packet/sound.rs"]
 mod sound;
 mod tables;

@@ -7,6 +7,10 @@ use crate::{
     node::Node,
     tables::Tables,
 };
+use aya::{
+    maps::{PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
 use proxy_common::{
     abi::{ABI_VERSION, Counter},
     packet::{Action, Hook},
@@ -30,8 +34,8 @@ use std::{
 };
 use zerocopy::IntoBytes;
 
-/// TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT (linux/pkt_cls.h).
-const OK: u32 = 0;
+/// TC_ACT_UNSPEC, TC_ACT_SHOT, TC_ACT_REDIRECT (linux/pkt_cls.h).
+const GOES_ON: u32 = u32::MAX;
 const SHOT: u32 = 2;
 const REDIRECT: u32 = 7;
 
@@ -160,6 +164,7 @@ impl Twin {
             let now_before = now();
             self.tables.write(&lab.world, now_before, &self.node.devices);
             let before = self.tables.counters();
+            forget_time(&mut self.programs);
             let program = program(&mut self.programs, frame.hook);
             let run = test_packet(program, &packet, skb);
             let after = self.tables.counters();
@@ -190,9 +195,9 @@ impl Twin {
     ) {
         let mut bytes = frame.bytes.clone();
         let value = match action {
-            Action::Pass => OK,
+            Action::Pass => GOES_ON,
             Action::Drop => SHOT,
-            Action::Inject { device } if device == frame.device => OK,
+            Action::Inject { device } if device == frame.device => GOES_ON,
             Action::Inject { device } => {
                 bytes[..6].copy_from_slice(lab.world.devices[&device].mac.as_bytes());
                 REDIRECT
@@ -226,6 +231,13 @@ fn shortest(bytes: &[u8]) -> usize {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Has the programs read the clock anew: what they know of it may be a second old.
+fn forget_time(programs: &mut Programs) {
+    let map = programs.ebpf_mut().map_mut("CLOCK").unwrap();
+    let mut clock: PerCpuArray<_, [u64; 2]> = map.try_into().unwrap();
+    clock.set(0, PerCpuValues::try_from(vec![[0; 2]; nr_cpus().unwrap()]).unwrap(), 0).unwrap();
 }
 
 fn program(programs: &mut Programs, hook: Hook) -> BorrowedFd<'_> {
