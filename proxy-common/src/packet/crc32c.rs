@@ -4,8 +4,8 @@
 //!
 //! Written for the verifier: one path of about a thousand instructions, whatever the packet. No bit decides
 //! here, not even as a mask: compilers make branches of masks, and newer verifiers walk a sign that was spread
-//! over a word as two states (`maybe_fork_scalars`, which stable branches have too). And no table lies in
-//! memory: its symbol's name would differ from checkout to checkout, and so the object's bytes.
+//! over a word as two states (`maybe_fork_scalars`, which stable branches have too). Tables are constants in the
+//! code, so that no look-up needs a bound and the object no more read-only data than its globals.
 //!
 //! In a `u32` that is a polynomial, bit n is the coefficient of x^n.
 
