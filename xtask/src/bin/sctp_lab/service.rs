@@ -41,7 +41,7 @@ impl Agent {
         let log = Path::new(DIRECTORY).join("log");
         let output = File::create(&log).with_context(|| format!("create({})", log.display()))?;
         let mut command = Command::new(SHUNT);
-        command.args(["run", "--node", "lab-node", "--manifests"]).arg(&manifests);
+        command.args(["run", "--node", "lab-node", "--interfaces", "pod*", "--manifests"]).arg(&manifests);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         lab.node().enter_command(&mut command);
         let agent = Self { _process: Process::start(&mut command)?, log };
