@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod frame;
 pub mod machine;
 pub mod outside;
+pub mod processor;
 pub mod random;
 pub mod report;
 pub mod scenario;

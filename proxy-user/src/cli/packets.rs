@@ -1,6 +1,6 @@
 //! The agent's part of the packet path: how it works, and which devices its programs are on.
 
-use super::{exit::Usage, packet_args::PacketArgs};
+use super::packet_args::PacketArgs;
 use crate::{
     dataplane::{Dataplane, DeviceReport},
     model::Device,
@@ -192,7 +192,7 @@ fn node_addresses(dataplane: &Dataplane) -> &[IpAddr] {
     dataplane.engine().cluster().node().map_or(&[], |node| &node.addresses)
 }
 
-/// The ports that nobody else uses.
+/// The ports that nobody else uses; where too few are left, some that sockets may get too.
 fn default_ports() -> anyhow::Result<RangeInclusive<u16>> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let mut numbers = text.split_whitespace().filter_map(|number| number.parse().ok());
@@ -200,11 +200,13 @@ fn default_ports() -> anyhow::Result<RangeInclusive<u16>> {
         (Some(low), Some(high)) => low..=high,
         _ => anyhow::bail!("net.ipv4.ip_local_port_range is {text:?}, not two ports"),
     };
-    source_ports(&local).ok_or_else(|| {
+    Ok(source_ports(&local).unwrap_or_else(|| {
         let (low, high) = (local.start(), local.end());
-        anyhow::Error::new(Usage(format!(
-            "net.ipv4.ip_local_port_range ({low}-{high}) and NodePorts leave no {FEWEST_PORTS} ports in a row for what \
-             the node sends in a client's place: give --snat-ports, or make that range smaller"
-        )))
-    })
+        tracing::warn!(
+            "net.ipv4.ip_local_port_range ({low}-{high}) and NodePorts leave no {FEWEST_PORTS} ports in a row for what the \
+             node sends in a client's place: it uses 1024-29999 too. A port that a socket has is passed over, but one \
+             may get it later and then talk to the same endpoint; make that range smaller, or give --snat-ports"
+        );
+        1_024..=29_999
+    }))
 }

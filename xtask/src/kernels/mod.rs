@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use cpio::Cpio;
 use debian::Kernel;
-use programs::{KERNEL_INIT, SCTP_LAB};
+use programs::{KERNEL_INIT, SCTP_LAB, SHUNT};
 use report::Report;
 use std::{fs, path::Path, process::ExitCode};
 
@@ -25,7 +25,8 @@ pub struct Options {
     #[arg(default_values = ["bullseye", "bookworm", "trixie"])]
     suites: Vec<String>,
     /// Instead of loading the programs, let a client talk to a server over SCTP, which the kernels there have:
-    /// three network namespaces (client, node, server), both families, 100 messages and their echoes each.
+    /// three network namespaces (client, node, server), both families, 100 messages and their echoes each, first
+    /// directly and then through a NodePort, with Shunt on the node.
     #[arg(long)]
     sctp: bool,
     /// Also print what each program came to, or who was associated with whom.
@@ -45,7 +46,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     deps::install(&deps::missing(deps::KERNEL_PACKAGES))?;
     let work = checkout().join("target/kernels");
     fs::create_dir_all(&work).with_context(|| format!("mkdir({})", work.display()))?;
-    let programs: &[_] = if options.sctp { &[KERNEL_INIT, SCTP_LAB] } else { &[KERNEL_INIT] };
+    let programs: &[_] = if options.sctp { &[KERNEL_INIT, SCTP_LAB, SHUNT] } else { &[KERNEL_INIT] };
     let files = initial_files(&work, programs)?;
     let mut failed = false;
     for suite in &options.suites {

@@ -22,6 +22,10 @@ pub const KERNEL_INIT: Program =
 pub const SCTP_LAB: Program =
     Program { package: "xtask", binary: "sctp-lab", features: "sctp-lab", path: "sctp-lab" };
 
+/// The command.
+pub const SHUNT: Program =
+    Program { package: "proxy-user", binary: "shunt", features: "agent", path: "shunt" };
+
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds programs below a directory; returns where each is to lie and what is in it.

@@ -9,12 +9,14 @@
 //! One line for each association that went well; the first that does not ends it, with exit code 1.
 
 mod association;
+mod service;
 mod sums;
 mod watcher;
 
 use anyhow::{Context as _, Result, ensure};
 use association::{MESSAGES, associate};
-use shunt::lab::{Lab, Pod};
+use service::{Agent, NODE_PORT};
+use shunt::lab::{Lab, Node, Pod};
 use std::net::{IpAddr, SocketAddr};
 use sums::Sums;
 use watcher::Watcher;
@@ -24,24 +26,46 @@ const PORT: u16 = 36412;
 
 fn main() -> Result<()> {
     let lab = Lab::new(2)?;
-    for sums in [Sums::Nobody, Sums::Sender, Sums::Node] {
-        sums.set_up(&lab)?;
-        for address in [|pod: &Pod| IpAddr::from(pod.ipv4()), |pod: &Pod| IpAddr::from(pod.ipv6())] {
-            direct(&lab, address, sums).with_context(|| format!("checksums by {sums}"))?;
+    for agent in [false, true] {
+        let running = agent.then(|| Agent::start(&lab, PORT)).transpose()?;
+        for sums in [Sums::Nobody, Sums::Sender, Sums::Node] {
+            sums.set_up(&lab)?;
+            for family in [V4, V6] {
+                let (target, port) = if agent {
+                    ((family.node)(lab.node()), NODE_PORT)
+                } else {
+                    ((family.pod)(lab.pod(1)), PORT)
+                };
+                try_association(&lab, family, SocketAddr::new(target, port), sums)
+                    .with_context(|| format!("checksums by {sums}"))
+                    .inspect_err(|_| running.iter().for_each(|agent| eprint!("{}", agent.log())))?;
+            }
         }
     }
     Ok(())
 }
 
-/// An association with the server's own address.
-fn direct(lab: &Lab, address: fn(&Pod) -> IpAddr, sums: Sums) -> Result<()> {
+/// Whose address is which.
+#[derive(Clone, Copy)]
+struct Family {
+    node: fn(&Node) -> IpAddr,
+    pod: fn(&Pod) -> IpAddr,
+}
+
+const V4: Family = Family { node: |node| node.ipv4().into(), pod: |pod| pod.ipv4().into() };
+const V6: Family = Family { node: |node| node.ipv6().into(), pod: |pod| pod.ipv6().into() };
+
+/// An association with `target`, which is the server's own address or leads there. Each side is told the other's
+/// address as it is: the endpoint is on the node, so only the destination is translated.
+fn try_association(lab: &Lab, family: Family, target: SocketAddr, sums: Sums) -> Result<()> {
     let (client, server) = (lab.pod(0), lab.pod(1));
-    let listen = SocketAddr::new(address(server), PORT);
+    let address = (family.pod)(client);
+    let listen = SocketAddr::new((family.pod)(server), PORT);
     let mut watcher = Watcher::new(lab.node())?;
-    let seen = associate((client, address(client)), (server, listen), listen, || watcher.look())
-        .with_context(|| format!("association of {} with {listen}", address(client)))?;
-    ensure!(seen.server == listen, "the client is told of {} and not of {listen}", seen.server);
-    ensure!(seen.client.ip() == address(client), "the server is told of {}", seen.client);
+    let seen = associate((client, address), (server, listen), target, || watcher.look())
+        .with_context(|| format!("association of {address} with {target}"))?;
+    ensure!(seen.server == target, "the client is told of {} and not of {target}", seen.server);
+    ensure!(seen.client.ip() == address, "the server is told of {}", seen.client);
     let (zero, computed) = watcher.packets();
     println!(
         "sctp {} to {}: {MESSAGES} messages and their echoes; checksums by {sums}: {zero} packets without, {computed} with",
