@@ -157,7 +157,7 @@ fn checked<P: Packet>(packet: &P, headers: &Headers) -> Option<u32> {
 
 /// Whether an address can be that of one host on a wire.
 #[inline(always)]
-const fn is_single(address: &Address) -> bool {
+pub const fn is_single(address: &Address) -> bool {
     match address.v4_word() {
         Some(word) => {
             let first = u32::from_be(word) >> 24;

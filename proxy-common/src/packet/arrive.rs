@@ -82,3 +82,11 @@ pub fn remember_fragments<T: PacketTables>(tables: &T, work: &Work) {
         tables.remember_fragment(&datagram(&work.headers), work.transport.ports);
     }
 }
+
+/// Lets the later fragments of a packet's datagram follow no former datagram, which had the same identification.
+#[inline(always)]
+pub fn replace_fragments<T: PacketTables>(tables: &T, work: &Work) {
+    if work.headers.part as u8 == Part::First as u8 && tables.fragment(&datagram(&work.headers)).is_some() {
+        tables.remember_fragment(&datagram(&work.headers), work.transport.ports);
+    }
+}

@@ -6,6 +6,9 @@ use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
 /// Bytes of a TCP header without options. What travels in segments is TCP as a rule; that of UDP is shorter.
 const LEAST_TCP_HEADER: u32 = 20;
 
+/// GSO_BY_FRAGS of linux/skbuff.h: the segments are of different sizes, each as its sender made it. SCTP only.
+const BY_FRAGS: u32 = 0xffff;
+
 /// What a packet adds to its flow's entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlowTouch {
@@ -61,7 +64,11 @@ pub fn follow<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
         return Next::Pass;
     }
     if work.has_transport {
-        note(tables, work);
+        if !note(tables, work) {
+            tables.forget_flow(&work.tuple);
+            work.again = false;
+            return Next::Begin;
+        }
         arrive::remember_fragments(tables, work);
     }
     let reply = work.entry.flags.contains(FlowFlags::REPLY);
@@ -82,19 +89,27 @@ pub fn hook(flags: FlowFlags) -> Hook {
 
 /// Notes in both entries what a packet adds, at most once a second unless it changes something. So both are in
 /// use for as long as either is, and if one was evicted it comes back.
+///
+/// False if another flow has taken its place, and with it the port: then this one must not go on by it.
 #[inline(always)]
-fn note<T: PacketTables>(tables: &T, work: &mut Work) {
+fn note<T: PacketTables>(tables: &T, work: &mut Work) -> bool {
     let now = tables.seconds();
     let reply = work.entry.flags.contains(FlowFlags::REPLY);
     let before = if reply { work.entry.server } else { work.entry.client };
     let seen = before.union(work.transport.seen);
     // Another CPU may be ahead by one.
     if seen.0 == before.0 && now <= work.entry.last_seen {
-        return;
+        return true;
+    }
+    work.key = work.entry.other(work.tuple.protocol);
+    if tables.flow(&work.key, &mut work.there) {
+        work.other = work.there.other(work.tuple.protocol);
+        if work.other != work.tuple {
+            return false;
+        }
     }
     let touch = FlowTouch { reply, seen, now };
     tables.touch_flow(&work.tuple, &touch);
-    work.key = work.entry.other(work.tuple.protocol);
     if !tables.touch_flow(&work.key, &touch) {
         work.reply = FlowEntry {
             source: work.tuple.destination,
@@ -108,6 +123,7 @@ fn note<T: PacketTables>(tables: &T, work: &mut Work) {
         // Should it be there after all, or have no room, the next second tries again.
         let _ = tables.insert_flow(&work.key, &work.reply);
     }
+    true
 }
 
 /// Translates a packet by its flow's entry.
@@ -143,7 +159,7 @@ pub fn way_on<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
             work.gateway = gateway;
             // The kernel leaves it to the segments to fit.
             let segment = packet.segment();
-            if segment != 0 {
+            if segment != 0 && segment != BY_FRAGS {
                 let mtu = mtu(tables, device);
                 let headers =
                     work.headers.transport.wrapping_sub(work.headers.ip).wrapping_add(LEAST_TCP_HEADER);

@@ -189,6 +189,12 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
     if u32::from_be(header.version_and_flow) >> 28 != 6 {
         return None;
     }
+    // IPv4-mapped addresses stand for those of IPv4 in the maps; on a link nobody has them, and the kernel takes no
+    // packet from one (`ip6_rcv`).
+    let (source, destination) = (Address { words: header.source }, Address { words: header.destination });
+    if source.v4_word().is_some() || destination.v4_word().is_some() {
+        return None;
+    }
     let mut next = header.next_header;
     let mut at = ip.wrapping_add(size_of::<Ipv6>() as u32);
     let end = at.wrapping_add(u32::from(u16::from_be(header.payload_length)));
@@ -243,8 +249,8 @@ pub fn ipv6<P: Packet>(packet: &P, ip: u32, into: &mut Headers) -> Option<()> {
             FIRST => Part::First,
             _ => Part::Later,
         },
-        source: Address { words: header.source },
-        destination: Address { words: header.destination },
+        source,
+        destination,
     };
     Some(())
 }

@@ -1,8 +1,9 @@
 //! The first packet of a flow.
 
 use super::{
-    Hook, InsertError, Next, NextHop, Packet, PacketTables, Work, answer::Answer, arrive, flow, hash, ports,
-    trace,
+    Hook, InsertError, Next, NextHop, Packet, PacketTables, Work,
+    answer::{self, Answer},
+    arrive, flow, hash, ports, trace,
 };
 use crate::abi::{
     Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
@@ -83,6 +84,10 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     if work.transport.seen.contains(Seen::RESET) {
         return Next::Drop;
     }
+    // No host's address: it would go on in the node's name, past the kernel, which throws it away (`ip_route_input`).
+    if packet.hook() as u8 == Hook::Ingress as u8 && !answer::is_single(&work.tuple.source) {
+        return Next::Drop;
+    }
     work.entry = FlowEntry {
         source: work.tuple.source,
         destination: backend.address,
@@ -124,6 +129,7 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
 /// node's own stack: that would reset the connection. The client's next packet finds the same port again.
 #[inline(always)]
 fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    arrive::replace_fragments(tables, work);
     if work.transport.begins {
         make_way(tables, work);
         return Next::Pass;

@@ -39,22 +39,25 @@ pub fn claim<P: Packet, T: PacketTables>(
     Err(InsertError::Exists)
 }
 
-/// Moves `work.key` on to the next port that no other flow has; false if all that are looked at are in use.
+/// Moves `work.key` on to the next port that no other flow has, or failing that to the first one of a flow that is over:
+/// the backend may remember it (TIME_WAIT) and let its next client wait. False if all that are looked at are in use.
 #[inline(always)]
 fn look<T: PacketTables>(tables: &T, work: &mut Work, settings: PacketSettings, draw: &mut u32) -> bool {
+    let mut over = 0;
     for _ in 0..LOOKS {
         *draw = hash::finish(draw.wrapping_add(0x9e37_79b9));
         // The high word of a 32x32-bit product is uniform over the ports without a division.
         let chosen = ((u64::from(*draw) * u64::from(settings.ports)) >> 32) as u16;
         work.key.destination_port = settings.first_port.wrapping_add(chosen).to_be();
-        if !tables.flow(&work.key, &mut work.there)
-            || leads_to(&work.there, &work.reply)
-            || is_over(&work.there, work.reply.last_seen, work.tuple.protocol)
-        {
+        if !tables.flow(&work.key, &mut work.there) || leads_to(&work.there, &work.reply) {
             return true;
         }
+        if over == 0 && is_over(&work.there, work.reply.last_seen, work.tuple.protocol) {
+            over = work.key.destination_port;
+        }
     }
-    false
+    work.key.destination_port = over;
+    over != 0
 }
 
 /// Writes the entry of the answers under `work.key`, unless that of another flow stands there which is not over. It

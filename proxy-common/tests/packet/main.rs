@@ -10,6 +10,7 @@ mod flows;
 mod fragments;
 mod frame;
 mod headers;
+mod hostile;
 mod lab;
 mod lifetimes;
 mod mutated;

@@ -109,7 +109,7 @@ fn apply(frame: &mut Frame<'_>, damage: Damage) {
     let length = frame.bytes.len();
     match damage {
         Damage::Bytes(bytes) => {
-            bytes.into_iter().for_each(|(at, byte)| frame.bytes[ip + at % (length - ip)] = byte)
+            bytes.into_iter().for_each(|(at, byte)| frame.bytes[ip + at % (length - ip)] = byte);
         }
         Damage::Length(to) => frame.bytes.resize(ip + to % (length - ip + 40), 0x5a),
         Damage::Noise(mut state, version) => {
@@ -164,12 +164,16 @@ fn whatever_comes_nothing_malformed_is_made() {
     let wanted = std::env::var("SHUNT_PACKETS").map_or(20_000, |number| number.parse().unwrap());
     let (mut count, mut state) = (0, 0x9e37_79b9_7f4a_7c15);
     while count < wanted {
+        let before = count;
         let bytes: Vec<u8> =
             (0..16 + next(&mut state) % 100).map(|_| (next(&mut state) >> 40) as u8).collect();
         count += std::panic::catch_unwind(|| history(&bytes)).unwrap_or_else(|panic| {
             eprintln!("packets of the history {bytes:02x?}");
             std::panic::resume_unwind(panic)
         });
+        if count / 100_000 > before / 100_000 {
+            crate::run::report(count);
+        }
     }
     crate::run::report(count);
 }

@@ -55,7 +55,8 @@ impl Default for Net {
 impl Net {
     pub fn next_hop(&self, _source: IpAddr, destination: IpAddr, length: usize) -> NextHop {
         let to = four(destination);
-        if to == NODE || to.is_loopback() {
+        // A group's is no way on.
+        if to == NODE || to.is_loopback() || matches!(destination, IpAddr::V6(ip) if ip.is_multicast()) {
             return NextHop::Local;
         }
         if self.no_route_to.contains(&to) {
@@ -93,12 +94,15 @@ pub fn devices() -> HashMap<u32, DeviceEntry> {
     ])
 }
 
-/// The IPv4 address that a test's IPv6 address stands for: `fd00::192:0:2:1` for 192.0.2.1.
+/// The IPv4 address that a test's IPv6 address stands for: `fd00::192:0:2:1` for 192.0.2.1. One of another network is
+/// somewhere behind the router.
 pub fn four(ip: IpAddr) -> Ipv4Addr {
     match ip {
         IpAddr::V4(ip) => ip,
         IpAddr::V6(ip) => {
-            let [.., a, b, c, d] = ip.segments();
+            let [0xfd00, 0, 0, 0, a, b, c, d] = ip.segments() else {
+                return if ip.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+            };
             // Their digits are decimal.
             let byte = |word: u16| format!("{word:x}").parse().unwrap_or(0);
             Ipv4Addr::new(byte(a), byte(b), byte(c), byte(d))

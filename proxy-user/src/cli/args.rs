@@ -50,9 +50,8 @@ pub enum Command {
     /// Runs the datapath's own decision over the tables: over those in the kernel, or with --manifests over
     /// those that a node would program, without touching the kernel.
     ///
-    /// This version of Shunt serves TCP and UDP sockets of this node: its pods and the node itself. For
-    /// connections that arrive as packets (from other machines, SCTP, frontends with source ranges) the answer
-    /// is the rule that the tables hold; the packet path that will carry it out is not in this version.
+    /// What comes as packets (from other machines, SCTP, load-balancer addresses with source ranges) is served on the
+    /// devices that `shunt status` shows; the answer does not depend on which these are.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
     /// Show what the kernel holds now, in the format of `plan`: a diff of the two shows drift.
@@ -61,7 +60,12 @@ pub enum Command {
     )]
     Dump(DumpArgs),
     /// Show whether the programs are attached, how full the maps are, and what was counted.
-    #[command(after_help = "Example:\n  shunt status")]
+    ///
+    /// Devices are those of the network namespace where it is run: the node's.
+    #[command(
+        after_help = "Example:\n  shunt status\n\nExit codes: 0 all is in effect, 1 something is not, 2 wrong \
+                            usage or no agent has run here"
+    )]
     Status(StatusArgs),
     /// Show decisions as they are made: what clients dial, where it goes, and why it is refused.
     ///
@@ -280,7 +284,7 @@ pub struct CapacityArgs {
     /// Clients with session affinity that are remembered at a time, counted once per service port.
     #[arg(long, value_name = "N", default_value_t = Capacities::default().affinities, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub max_affinities: u32,
-    /// Room for the flows of packets that are translated, two entries each
+    /// Entries of flows of packets that are remembered at a time: two for each connection.
     #[arg(long, value_name = "N", default_value_t = Capacities::default().flows, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub max_flows: u32,
 }

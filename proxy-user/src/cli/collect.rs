@@ -1,6 +1,7 @@
 //! When the agent ages the flows of packets.
 
 use crate::dataplane::Dataplane;
+use proxy_common::abi::Counter;
 use std::time::{Duration, Instant};
 
 /// Between the end of one round and the next: the shortest timeouts are 10 seconds.
@@ -17,12 +18,14 @@ pub struct FlowCollection {
     removed: usize,
     /// The last round failed, and that was said.
     failed: bool,
+    /// How many flows found no room and no source port, when it was looked at last.
+    dropped: [u64; 2],
 }
 
 impl FlowCollection {
     /// The first round begins in a while.
     pub fn new(now: Instant) -> Self {
-        Self { due: now + ROUND, looked: 0, removed: 0, failed: false }
+        Self { due: now + ROUND, looked: 0, removed: 0, failed: false, dropped: [0; 2] }
     }
 
     /// When [`Self::step`] is to be called.
@@ -40,6 +43,7 @@ impl FlowCollection {
                     let (looked, removed) = (self.looked, self.removed);
                     tracing::debug!(looked, removed, "aged the entries of flows");
                     (self.looked, self.removed, self.failed) = (0, 0, false);
+                    self.report(dataplane);
                     ROUND
                 } else {
                     BETWEEN
@@ -55,5 +59,22 @@ impl FlowCollection {
             }
         };
         self.due = Instant::now() + pause;
+    }
+
+    /// Says that flows were dropped since it was said last, and what can be done.
+    fn report(&mut self, dataplane: &Dataplane) {
+        let count = |counter| dataplane.counter(counter).unwrap_or_default();
+        let dropped = [Counter::FlowsFull, Counter::PortsExhausted].map(count);
+        let [full, ports] = [0, 1].map(|index| dropped[index].saturating_sub(self.dropped[index]));
+        self.dropped = dropped;
+        if full > 0 {
+            tracing::warn!(dropped = full, "flows found no room in FLOWS: --max-flows makes it larger");
+        }
+        if ports > 0 {
+            tracing::warn!(
+                dropped = ports,
+                "flows found no free source port towards their endpoint: --snat-ports gives more"
+            );
+        }
     }
 }

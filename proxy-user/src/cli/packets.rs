@@ -1,6 +1,6 @@
 //! The agent's part of the packet path: how it works, and which devices its programs are on.
 
-use super::{exit::Usage, packet_args::PacketArgs};
+use super::packet_args::PacketArgs;
 use crate::{
     dataplane::{Dataplane, DeviceReport},
     model::Device,
@@ -36,6 +36,8 @@ pub struct Packets {
     /// When to try again, and the wait after that.
     retry: Option<Instant>,
     wait: Duration,
+    /// No device was chosen, and that was said.
+    nowhere: bool,
     /// Devices that were complained about.
     refused: BTreeSet<u32>,
     /// Devices that do not forward a family, and were named.
@@ -72,6 +74,7 @@ impl Packets {
             first: true,
             retry: None,
             wait: RETRY_MIN,
+            nowhere: false,
             refused: BTreeSet::new(),
             still: BTreeSet::new(),
         })
@@ -121,19 +124,31 @@ impl Packets {
         };
         self.retry = failed.then(|| Instant::now() + self.wait);
         self.wait = if failed { (self.wait * 2).min(RETRY_MAX) } else { RETRY_MIN };
+        self.warn_of_none();
         self.warn_of_forwarding();
+    }
+
+    /// Says, once until that ends, that no device is called as the operator said.
+    fn warn_of_none(&mut self) {
+        let none = !self.rules.is_none() && self.chosen.is_empty();
+        if none && !std::mem::replace(&mut self.nowhere, none) {
+            tracing::warn!(
+                "no device is chosen, so packets are not translated until one is: look at --interfaces and `ip address`"
+            );
+        }
+        self.nowhere = none;
     }
 
     /// Says what was done; true if it is to be tried again. Each device is complained about once.
     fn log(&mut self, report: &DeviceReport) -> bool {
         let name = |index: &u32| {
-            let device = self.chosen.iter().find(|device| device.index == *index);
+            let device = self.found.iter().find(|device| device.index == *index);
             device.map_or_else(|| format!("device {index}"), |device| device.name.clone())
         };
         let names = |indices: &[u32]| indices.iter().map(name).collect::<Vec<_>>().join(", ");
         let done = [
             ("attached to", &report.attached),
-            ("told", &report.changed),
+            ("updated on", &report.changed),
             ("detached from", &report.detached),
         ];
         for (what, indices) in done {
@@ -177,7 +192,7 @@ fn node_addresses(dataplane: &Dataplane) -> &[IpAddr] {
     dataplane.engine().cluster().node().map_or(&[], |node| &node.addresses)
 }
 
-/// The ports that nobody else uses.
+/// The ports that nobody else uses; where too few are left, some that sockets may get too.
 fn default_ports() -> anyhow::Result<RangeInclusive<u16>> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let mut numbers = text.split_whitespace().filter_map(|number| number.parse().ok());
@@ -185,11 +200,13 @@ fn default_ports() -> anyhow::Result<RangeInclusive<u16>> {
         (Some(low), Some(high)) => low..=high,
         _ => anyhow::bail!("net.ipv4.ip_local_port_range is {text:?}, not two ports"),
     };
-    source_ports(&local).ok_or_else(|| {
+    Ok(source_ports(&local).unwrap_or_else(|| {
         let (low, high) = (local.start(), local.end());
-        anyhow::Error::new(Usage(format!(
-            "net.ipv4.ip_local_port_range ({low}-{high}) and NodePorts leave no {FEWEST_PORTS} ports in a row for what \
-             the node sends in a client's place: give --snat-ports, or make that range smaller"
-        )))
-    })
+        tracing::warn!(
+            "net.ipv4.ip_local_port_range ({low}-{high}) and NodePorts leave no {FEWEST_PORTS} ports in a row for what the \
+             node sends in a client's place: it uses 1024-29999 too. A port that a socket has is passed over, but one \
+             may get it later and then talk to the same endpoint; make that range smaller, or give --snat-ports"
+        );
+        1_024..=29_999
+    }))
 }

@@ -69,12 +69,14 @@ fn is_default(device: &Device) -> bool {
     device.default_route || !device.addresses.is_empty() || (tunnel && device.up)
 }
 
-/// What the node sends in a client's place out of a device bears the device's first address; out of one without,
-/// the node's own of that family.
+/// What the node sends in a client's place out of a device bears the node's own address of that family, if it is the
+/// device's, or else the device's first one; out of a device without, the node's own. The first one may be that of a
+/// virtual router or load balancer, which moves on to another node: of IPv6 the latest comes first.
 fn entry(device: &Device, is_pods: bool, spare: [Option<IpAddr>; 2]) -> DeviceEntry {
     let [v4, v6] = [Family::V4, Family::V6].map(|family| {
         let spare = spare.into_iter().flatten().find(|address| Family::of(address) == family);
-        first(device, family).or(spare).map(Address::from)
+        let own = spare.filter(|address| device.addresses.contains(address));
+        own.or_else(|| first(device, family)).or(spare).map(Address::from)
     });
     let mut flags = DeviceFlags::default();
     if device.is_headerless() {

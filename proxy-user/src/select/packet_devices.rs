@@ -54,7 +54,8 @@ impl FromStr for Glob {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // What the kernel refuses in a name (`dev_valid_name`) matches nothing.
         let is_refused = |c: char| c == '/' || c == ':' || c.is_whitespace();
-        if text.is_empty() || text.contains(is_refused) {
+        // In a list, it would read as if it switched off what the others name.
+        if text.is_empty() || text == "none" || text.contains(is_refused) {
             return Err(ParseGlobError(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -119,7 +120,7 @@ mod tests {
         let names =
             |text| Glob::list(text).map(|globs| globs.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(names("eth0, wg*").unwrap(), ["eth0", "wg*"]);
-        for wrong in ["eth0,", ",", "a b", "eth/0", "eth0:1"] {
+        for wrong in ["eth0,", ",", "a b", "eth/0", "eth0:1", "none,eth0"] {
             assert!(names(wrong).is_err(), "{wrong}");
         }
     }

@@ -92,7 +92,7 @@ impl Raw {
     /// That nothing comes to it but neighbour discovery.
     #[track_caller]
     pub fn assert_silence(&self) {
-        let heard = self.next(SILENCE, |packet| packet.protocol != 58 || packet.error().is_some());
+        let heard = self.next(SILENCE / 2, |packet| packet.protocol != 58 || packet.error().is_some());
         assert!(heard.is_none(), "{heard:x?}");
     }
 

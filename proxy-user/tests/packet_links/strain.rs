@@ -88,7 +88,8 @@ fn a_flow_that_was_evicted_goes_on_with_its_backend_or_stalls() {
             }
         }
         let (end, mut leaked) = (Instant::now() + Duration::from_secs(8), 0);
-        while Instant::now() < end && talks.values().any(|talk| talk.words < WORDS) {
+        let done = |talks: &BTreeMap<_, Talk>| talks.values().filter(|talk| talk.words == WORDS).count();
+        while Instant::now() < end && done(&talks) * 4 < usize::from(FLOWS) * 3 {
             while let Some(packet) = raw.next(Duration::from_millis(2), |packet| packet.protocol == TCP) {
                 // Whom it is from, and that it is no reset.
                 let Some(talk) = talks.get_mut(&packet.ends()) else {
@@ -106,13 +107,10 @@ fn a_flow_that_was_evicted_goes_on_with_its_backend_or_stalls() {
                 }
             }
         }
-        let done = talks.values().filter(|talk| talk.words == WORDS).count();
+        let done = done(&talks);
         let begun = stage.counter(Counter::FlowNew);
-        eprintln!(
-            "{done} of {FLOWS} done, {begun} begun, {leaked} leaked, {} lost, {} full",
-            stage.counter(Counter::FlowLost),
-            stage.counter(Counter::FlowsFull)
-        );
+        let lost = stage.counter(Counter::FlowLost);
+        println!("{done} of {FLOWS} got on, {begun} begun, {lost} answers lost, {leaked} untranslated");
         assert!(begun > u64::from(FLOWS) * 2, "{begun}: nothing was evicted");
         assert!(done * 2 > usize::from(FLOWS), "most of them get on");
         // Over all of them each backend had some, so a wrong one would have shown.
@@ -166,6 +164,9 @@ fn without_a_free_port_only_the_new_flow_is_dropped() {
             assert!(attempt(1).is_none());
         }
         open.iter_mut().for_each(|connection| connection.exchange(&raw, b"still there?"));
+        if to.is_ipv6() {
+            continue;
+        }
         // A flow that has ended gives its port back, once what was under way has arrived.
         let mut last = open.pop().unwrap();
         last.send(&raw, RST | ACK, b"");

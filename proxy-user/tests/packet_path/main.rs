@@ -9,6 +9,7 @@
 mod affinity;
 mod ask;
 mod backend;
+mod behind;
 mod changes;
 mod clean;
 mod external_policy;

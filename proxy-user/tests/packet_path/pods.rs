@@ -156,6 +156,11 @@ fn without_pod_interfaces_packets_for_services_are_caught_where_they_leave() {
         let dials = stage.dials(number, &[Kind::ClusterIp, Kind::LoadBalancer, Kind::External]);
         assert_all_answer(routed.place(), &dials, backend.name(), seen);
     }
-    drop((routed, near, far));
+    // But what is for the node itself would have to turn round there.
+    let host = stage.host_pod(0, "host");
+    stage.serve(&service(3), &ready(&[&host]));
+    assert_all_silent(routed.place(), &stage.dials(3, &[Kind::ClusterIp]));
+    assert_eq!(stage.counter(Counter::PacketUnreturnable), 4);
+    drop((routed, near, far, host));
     stage.assert_nothing_left();
 }

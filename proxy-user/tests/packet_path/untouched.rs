@@ -167,12 +167,8 @@ fn ordinary_connections_are_left_alone() {
     assert_eq!(counted, [0; Counter::COUNT], "nothing was decided");
     // And beside all that the Service answers.
     stage.serve(&service(1), &ready(&[&one]));
-    assert_all_answer(client_of(&stage), &stage.dials(1, &KINDS), "one", Seen::Client);
+    assert_all_answer(&**stage.client(), &stage.dials(1, &KINDS), "one", Seen::Client);
     sessions.iter_mut().for_each(|session| session.exchange(b"still here").unwrap());
     drop((sessions, ssh, outside, one, two, routed, far));
     stage.assert_nothing_left();
-}
-
-fn client_of(stage: &Stage) -> &Namespace {
-    stage.client()
 }

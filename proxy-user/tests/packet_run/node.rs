@@ -56,7 +56,7 @@ impl Node {
         for (device, mtu) in net.mtus {
             namespace.set_mtu(name(device), mtu as u32).unwrap();
         }
-        // Some neighbours are known, others are yet to be asked for; through these bpf_fib_lookup looks at no MTU.
+        // Some neighbours are known, others are yet to be asked for.
         for (device, ip) in [
             ("eth0", [192, 0, 2, 2]),
             ("eth0", [192, 0, 2, 9]),

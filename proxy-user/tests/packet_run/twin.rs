@@ -138,6 +138,8 @@ impl Twin {
             && !matches!(frame.summed, Summed::Partial { .. })
             && !frame.no_memory
             && (net.routes == usual.routes && net.mtus == usual.mtus)
+            // An entry that says more than the device does is believed, except in memory.
+            && world.devices.iter().all(|(device, entry)| entry.mtu as usize <= net.mtus[device])
             && net.sockets.is_empty()
             && net.no_route_to.is_empty()
             && world.room.get() > 1000
