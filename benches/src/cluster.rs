@@ -94,10 +94,12 @@ impl SampleCluster {
     pub fn capacities(&self) -> Capacities {
         let fit = Capacities::for_cluster(self.services * self.ports(), self.endpoints);
         let usual = Capacities::default();
+        // Endpoints of this node stand in two sets.
+        let sets = if self.node == Some(NODE) { 2 } else { 1 };
         Capacities {
             frontends: fit.frontends.max(usual.frontends),
             services: fit.services.max(usual.services),
-            slots: fit.slots.max(usual.slots),
+            slots: (fit.slots * sets).max(usual.slots),
             backends: fit.backends.max(usual.backends),
             name_cells: fit.name_cells.max(usual.name_cells),
             ..usual

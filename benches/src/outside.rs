@@ -124,7 +124,7 @@ impl Outside {
         }
         stage.engine.sync()?;
         ensure!(stage.engine.unplaced().is_empty(), "does not fit: {:?}", stage.engine.unplaced().first());
-        let settings = PacketSettings { flags: PacketFlags::default(), first_port: 10_240, ports: 16_384 };
+        let settings = PacketSettings { flags: PacketFlags::default(), first_port: 10_240, ports: 50_000 };
         stage.programs.packets().set_settings(&settings);
         Ok(stage)
     }
