@@ -10,6 +10,7 @@ mod log;
 mod maps;
 mod packet_stages;
 mod packet_tables;
+mod send;
 mod skb;
 mod sock_ctx;
 mod tables;

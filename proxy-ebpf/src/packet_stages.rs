@@ -7,7 +7,8 @@
 
 use crate::{
     maps::{SCRATCH, STAGES},
-    skb::{PASS, Skb},
+    send::PASS,
+    skb::Skb,
     tables::KernelTables,
 };
 use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};

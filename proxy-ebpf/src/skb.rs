@@ -1,34 +1,29 @@
-//! [`Packet`] over `__sk_buff`, and what a program does with it at last.
+//! [`Packet`] over `__sk_buff`.
 //!
 //! All access is by helpers that copy: they reach what lies beyond the linear part, and need no proof of bounds.
 
 use crate::{tables::KernelTables, words};
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_INGRESS, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
-        BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
-        bpf_fib_lookup, bpf_redir_neigh, bpf_sock_tuple,
+        __sk_buff, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM,
+        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup, bpf_redir_neigh, bpf_sock_tuple,
     },
     helpers::{
-        bpf_fib_lookup as fib_lookup, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
-        bpf_sk_lookup_udp, bpf_sk_release, bpf_skb_adjust_room, bpf_skb_change_head, bpf_skb_change_tail,
-        bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_skb_vlan_pop, bpf_skc_lookup_tcp,
+        bpf_fib_lookup as fib_lookup, bpf_l4_csum_replace, bpf_sk_lookup_udp, bpf_sk_release,
+        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_skc_lookup_tcp,
     },
 };
 use core::{mem::MaybeUninit, ptr};
 use proxy_common::{
     abi::{Address, TCP, Tuple},
-    packet::{Action, Fix, Hook, NextHop, Packet, PacketTables, Sum, Work},
+    packet::{Fix, Hook, NextHop, Packet, PacketTables, Sum, Work},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A packet goes on, to the programs that others have attached behind ours (TCX_NEXT). After TC_ACT_OK (TCX_PASS) none
-/// of them would see it, neither by tcx nor by clsact.
-pub const PASS: i32 = TC_ACT_UNSPEC;
-
 /// Address families of linux/socket.h.
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+pub(crate) const AF_INET: u8 = 2;
+pub(crate) const AF_INET6: u8 = 10;
 
 /// Results of bpf_fib_lookup (linux/bpf.h).
 const FIB_SUCCESS: i64 = 0;
@@ -59,13 +54,15 @@ macro_rules! read {
     }};
 }
 
+pub(crate) use read;
+
 /// What the kernel's helpers are asked with.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub struct Questions {
     fib: bpf_fib_lookup,
     socket: bpf_sock_tuple,
-    neighbour: bpf_redir_neigh,
+    pub(crate) neighbour: bpf_redir_neigh,
 }
 
 /// Value of the map SCRATCH. Only programs read it.
@@ -79,9 +76,9 @@ pub struct Scratch {
 
 /// A packet in a tc program.
 pub struct Skb {
-    skb: *mut __sk_buff,
-    hook: Hook,
-    headerless: bool,
+    pub(crate) skb: *mut __sk_buff,
+    pub(crate) hook: Hook,
+    pub(crate) headerless: bool,
     questions: *mut Questions,
 }
 
@@ -96,102 +93,10 @@ impl Skb {
     /// This CPU's room for questions.
     #[expect(clippy::mut_from_ref, reason = "one at a time, and none is kept across a call")]
     #[inline(always)]
-    fn questions(&self) -> &mut Questions {
+    pub(crate) fn questions(&self) -> &mut Questions {
         // SAFETY: it is part of this CPU's value of SCRATCH, which a look-up gave out; nobody else uses it while
         // the program runs.
         unsafe { &mut *self.questions }
-    }
-
-    /// Does what was decided; the value is the program's.
-    #[inline(always)]
-    pub fn finish<T: PacketTables>(&mut self, tables: &T, action: Action) -> i32 {
-        match action {
-            Action::Pass => PASS,
-            Action::Drop => TC_ACT_SHOT,
-            Action::Forward { device, gateway } => self.forward(device, gateway),
-            Action::Return => self.send_back(),
-            Action::Inject { device } => self.inject(tables, device),
-        }
-    }
-
-    /// Lets the neighbour layer address it and send it out of `device`.
-    #[inline(always)]
-    fn forward(&mut self, device: u32, gateway: Address) -> i32 {
-        // A tag is that of the link it came by.
-        if read!(self.skb, vlan_present) != 0 {
-            // SAFETY: `skb` is the context of this program, which the helper asks for.
-            unsafe { bpf_skb_vlan_pop(self.skb) };
-        }
-        if self.headerless {
-            // bpf_redirect_neigh takes off a link header, of which the EtherType is set already.
-            // SAFETY: as above.
-            if unsafe { bpf_skb_change_head(self.skb, 14, 0) } != 0 {
-                return TC_ACT_SHOT;
-            }
-        }
-        if gateway == Address::default() {
-            // SAFETY: no neighbour is named: the helper reads nothing, and looks up the route itself.
-            let action = unsafe { bpf_redirect_neigh(device, ptr::null_mut(), 0, 0) };
-            return action as i32;
-        }
-        let neighbour = &mut self.questions().neighbour;
-        match gateway.v4_word() {
-            Some(word) => {
-                neighbour.nh_family = u32::from(AF_INET);
-                neighbour.__bindgen_anon_1.ipv4_nh = word;
-            }
-            None => {
-                neighbour.nh_family = u32::from(AF_INET6);
-                neighbour.__bindgen_anon_1.ipv6_nh = gateway.words;
-            }
-        }
-        // SAFETY: the helper reads as many bytes of `neighbour` as it has.
-        let action = unsafe {
-            bpf_redirect_neigh(device, ptr::from_mut(neighbour), size_of::<bpf_redir_neigh>() as i32, 0)
-        };
-        action as i32
-    }
-
-    /// Sends it back the way it came.
-    #[inline(always)]
-    fn send_back(&mut self) -> i32 {
-        if !self.headerless {
-            let Some([a, b, c, d, e, f]) = self.load::<[u16; 6]>(0) else { return TC_ACT_SHOT };
-            if self.store(0, &[d, e, f, a, b, c], Sum::Balanced).is_none() {
-                return TC_ACT_SHOT;
-            }
-        }
-        let flags = match self.hook {
-            Hook::Ingress => 0,
-            Hook::Egress => BPF_F_INGRESS,
-        };
-        // SAFETY: the helper takes plain numbers.
-        let action = unsafe { bpf_redirect(self.device(), u64::from(flags)) };
-        action as i32
-    }
-
-    /// Lets the node see it arrive on `device`.
-    #[inline(always)]
-    fn inject<T: PacketTables>(&mut self, tables: &T, device: u32) -> i32 {
-        if device == self.device() {
-            return PASS;
-        }
-        let Some(entry) = tables.device(device) else { return TC_ACT_SHOT };
-        if self.headerless {
-            // SAFETY: `skb` is the context of this program, which the helper asks for.
-            if unsafe { bpf_skb_change_head(self.skb, 14, 0) } != 0
-                || self.store(12, &self.ethertype(), Sum::Balanced).is_none()
-            {
-                return TC_ACT_SHOT;
-            }
-        }
-        // Whatever is not addressed to the device is not for the node.
-        if self.store(0, &entry.mac, Sum::Balanced).is_none() {
-            return TC_ACT_SHOT;
-        }
-        // SAFETY: the helper takes plain numbers.
-        let action = unsafe { bpf_redirect(device, u64::from(BPF_F_INGRESS)) };
-        action as i32
     }
 
     /// Whether the packet exceeds the MTU of a device. The kernel's own opinion counts only for one that Shunt is
