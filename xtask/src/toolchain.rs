@@ -73,6 +73,7 @@ impl Toolchain {
             "CARGO_ENCODED_RUSTFLAGS",
             "CARGO_BUILD_TARGET",
             "CARGO_BUILD_RUSTFLAGS",
+            "CARGO_INCREMENTAL",
         ] {
             cargo.env_remove(name);
         }
