@@ -53,13 +53,11 @@ impl Default for Net {
 }
 
 impl Net {
-    pub fn next_hop(&self, _source: IpAddr, destination: IpAddr, length: usize) -> NextHop {
+    pub fn next_hop(&self, source: IpAddr, destination: IpAddr, length: usize) -> NextHop {
         let to = four(destination);
-        // A group's is no way on.
-        if to == NODE
-            || destination.is_loopback()
-            || matches!(destination, IpAddr::V6(ip) if ip.is_multicast())
-        {
+        // bpf_fib_lookup knows no way on from or to a group, a link's own addresses and ::1 (rt6_need_strict).
+        let strict = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_multicast() || ip.is_unicast_link_local() || ip.is_loopback());
+        if to == NODE || destination.is_loopback() || strict(source) || strict(destination) {
             return NextHop::Local;
         }
         if self.no_route_to.contains(&to) {
