@@ -17,7 +17,7 @@ use crate::{
     stage::Stage,
 };
 use anyhow::{Context as _, Result, ensure};
-use proxy_common::abi::{ABI_VERSION, Counter, FlowEntry, Tuple};
+use proxy_common::abi::{ABI_VERSION, Counter, FlowEntry, Seen, Tuple};
 use shunt::{
     kernel::sys::{Access, MapFd, TestPacket, TestRun, empty_program, test_run},
     model::{Device, Protocol},
@@ -218,15 +218,18 @@ impl Bed {
     /// entry makes the first one again. Both go to the same address, so the routes are those of the flow.
     fn circle(&self, key: &Tuple, entry: &FlowEntry) -> Result<Tuple> {
         let there = entry.translated(key.protocol);
+        // A packet that adds something, or is the first in a second, looks whether its flow's other entry leads back.
+        // These have none.
+        let known = FlowEntry { client: Seen::ANY, server: Seen::ANY, last_seen: u32::MAX, ..*entry };
         let here = Tuple { destination: there.destination, destination_port: NO_FLOWS_PORT.to_be(), ..*key };
         let back = FlowEntry {
             source: here.source,
             destination: here.destination,
             source_port: here.source_port,
             destination_port: here.destination_port,
-            ..*entry
+            ..known
         };
-        self.flows.update(here.as_bytes(), entry.as_bytes()).context("BPF_MAP_UPDATE_ELEM")?;
+        self.flows.update(here.as_bytes(), known.as_bytes()).context("BPF_MAP_UPDATE_ELEM")?;
         self.flows.update(there.as_bytes(), back.as_bytes()).context("BPF_MAP_UPDATE_ELEM")?;
         Ok(here)
     }
