@@ -5,7 +5,7 @@
 use crate::{tables::KernelTables, words};
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_INVALIDATE_HASH, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM,
+        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM,
         bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup, bpf_redir_neigh, bpf_sock_tuple,
     },
     helpers::{
@@ -174,8 +174,8 @@ impl Packet for Skb {
     #[inline(always)]
     fn store<V: IntoBytes + Immutable>(&mut self, at: u32, value: &V, sum: Sum) -> Option<()> {
         let flags = match sum {
-            Sum::Balanced => BPF_F_INVALIDATE_HASH,
-            Sum::Changed => BPF_F_INVALIDATE_HASH | BPF_F_RECOMPUTE_CSUM,
+            Sum::Balanced => 0,
+            Sum::Changed => BPF_F_RECOMPUTE_CSUM,
         };
         // SAFETY: the helper reads all of `value` and no more.
         let done = unsafe {
