@@ -3,10 +3,7 @@
 use crate::{maps::CLOCK, tables::load};
 use aya_ebpf::helpers::bpf_jiffies64;
 use core::ptr;
-use proxy_common::datapath::Tables;
-
-/// Nanoseconds in a second.
-const SECOND: u64 = 1_000_000_000;
+use proxy_common::datapath::{SECOND, Tables};
 
 /// The clock is read anew after this many ticks, as a power of two: 64 to 640 ms, by the kernel's CONFIG_HZ.
 const TICKS: u32 = 6;

@@ -21,19 +21,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     rc::Rc,
 };
-use support::{NODE, World, event};
-
-const ROOMY: Capacities = Capacities {
-    frontends: 256,
-    services: 64,
-    slots: 1_024,
-    backends: 512,
-    name_cells: 1_024,
-    sockets: 16,
-    affinities: 16,
-    flows: 1_024,
-    prefixes: 128,
-};
+use support::{NODE, ROOMY, World, event};
 
 /// What was told so far.
 #[derive(Default, PartialEq, Eq, Debug)]

@@ -13,25 +13,13 @@ use shunt::{
     engine::{Engine, Rules},
     model::{Event, TrafficPolicy},
     view::{FrontendKind, decode},
-    writer::{Capacities, MemoryMaps},
+    writer::MemoryMaps,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
-use support::{Expected, Kind, Model, NODE, Probe, World, event, probes};
-
-const ROOMY: Capacities = Capacities {
-    frontends: 256,
-    services: 64,
-    slots: 1_024,
-    backends: 512,
-    name_cells: 1_024,
-    sockets: 16,
-    affinities: 16,
-    flows: 1_024,
-    prefixes: 128,
-};
+use support::{Expected, Kind, Model, NODE, Probe, ROOMY, World, event, probes};
 
 /// Rules that leave loopback and the node's addresses as the model has them.
 fn rules() -> Rules {

@@ -266,7 +266,8 @@ impl Scene {
     }
 
     fn run(&self, program: &OwnedFd, frame: &[u8], repeat: u32, verdict: u32) -> Result<TestRun> {
-        let packet = TestPacket { bytes: frame, device: self.device.index, came_by: self.device.index };
+        let device = self.device.index;
+        let packet = TestPacket { bytes: frame, device, came_by: device, summed: false, segment: 0 };
         let run = test_run(program.as_fd(), &packet, repeat).context("BPF_PROG_TEST_RUN")?;
         ensure!(run.value == verdict, "a program returned {} in place of {verdict}", run.value);
         Ok(run)

@@ -1,6 +1,6 @@
 //! FLOWS and FRAGMENTS: what the packet path remembers of the flows that it translates.
 
-use super::{Address, BackendRef, flags::flags};
+use super::{Address, BackendRef, SCTP, TCP, flags::flags};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Addresses, ports and protocol of a packet: a flow's 5-tuple in one direction.
@@ -100,6 +100,20 @@ impl FlowEntry {
         self.translated(protocol).reversed()
     }
 
+    /// The flow's other entry, given the key of this one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn back(&self, key: &Tuple) -> Self {
+        Self {
+            source: key.destination,
+            destination: key.source,
+            source_port: key.destination_port,
+            destination_port: key.source_port,
+            flags: FlowFlags(self.flags.0 ^ FlowFlags::REPLY.0),
+            ..*self
+        }
+    }
+
     /// Whether the flow has ended: nothing of it is expected any more but what was under way.
     #[inline(always)]
     #[must_use]
@@ -116,15 +130,15 @@ impl FlowEntry {
         let answered = self.server.0 & Seen::ANY.0 != 0;
         let ending = (self.client.0 | self.server.0) & Seen::FIN.0 != 0;
         let reset = (self.client.0 | self.server.0) & Seen::RESET.0 != 0;
-        match protocol {
+        match protocol as u8 {
             // CLOSE; FIN_WAIT and TIME_WAIT; SYN_SENT; ESTABLISHED (five days).
-            6 if reset => 10,
-            6 if ending || !answered => 120,
-            6 => 432_000,
+            TCP if reset => 10,
+            TCP if ending || !answered => 120,
+            TCP => 432_000,
             // CLOSED and SHUTDOWN; COOKIE_WAIT; ESTABLISHED.
-            132 if reset || ending => 10,
-            132 if !answered => 30,
-            132 => 210,
+            SCTP if reset || ending => 10,
+            SCTP if !answered => 30,
+            SCTP => 210,
             _ if answered => 120,
             _ => 30,
         }

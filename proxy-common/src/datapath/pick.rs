@@ -1,12 +1,7 @@
 //! Picking one endpoint of a set: the one that the client's session affinity names, or any.
 
-use super::{Client, Route, Tables};
-use crate::abi::{
-    AffinityEntry, AffinityKey, BackendEntry, BackendFlags, BackendRef, Counter, FrontendValue,
-};
-
-/// Nanoseconds in a second.
-const SECOND: u64 = 1_000_000_000;
+use super::{Client, Route, Tables, tables::SECOND};
+use crate::abi::{AffinityEntry, AffinityKey, BackendEntry, BackendFlags, BackendRef, Counter};
 
 /// Picks a backend for a new flow; `None` where an index leads outside of a map, which is a bug.
 ///
@@ -27,7 +22,7 @@ pub fn pick_backend<T: Tables, C: Client>(
     let now = tables.now();
     let kept = match tables.affinity(&key) {
         Some(entry) if now.saturating_sub(entry.last_flow) <= u64::from(seconds) * SECOND => {
-            live(tables, entry.backend, route.frontend, route.member).map(
+            live(tables, entry.backend, route.frontend.service, route.member).map(
                 #[inline(always)]
                 |backend| (entry.backend, backend),
             )
@@ -65,13 +60,13 @@ fn pick_any<T: Tables, C: Client>(
 /// An LRU map may give an element to another key between the look-up and the load of its value:
 /// then the memory is another client's, and as a rule of another service port.
 #[inline(always)]
-pub(super) fn live<T: Tables>(
+pub fn live<T: Tables>(
     tables: &T,
     remembered: BackendRef,
-    frontend: FrontendValue,
+    service: u32,
     flags: BackendFlags,
 ) -> Option<BackendEntry> {
     let backend = tables.backend(remembered.index())?;
-    let same = backend.generation == remembered.generation() && backend.service == frontend.service;
+    let same = backend.generation == remembered.generation() && backend.service == service;
     (same && backend.flags.contains(flags)).then_some(backend)
 }

@@ -18,10 +18,9 @@ use crate::abi::{
 
 /// Why a new connection does not go to an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
 pub enum Reason {
     /// No frontend of ours: left alone.
-    NotAService = 1,
+    NotAService,
     /// A load-balancer address with source ranges, dialled by a socket whose source address is not chosen
     /// yet: left alone, for whoever sees the packets.
     SourceUnknown,

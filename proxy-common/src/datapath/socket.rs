@@ -218,7 +218,7 @@ fn keep_or_choose<T: Tables, C: Client>(
     let service = admitted.frontend.service;
     let mut counter = Counter::SendNewFlow;
     if let Some(backend) = tables.udp_flow(flow) {
-        if let Some(entry) = live(tables, backend, admitted.frontend, BackendFlags::LIVE) {
+        if let Some(entry) = live(tables, backend, admitted.frontend.service, BackendFlags::LIVE) {
             let peer = SocketPeer::new(entry.address, entry.port);
             return Ok((peer, Decided { service, backend, counter: Counter::SendKnownFlow }));
         }

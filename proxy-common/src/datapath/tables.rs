@@ -5,6 +5,9 @@ use crate::abi::{
     FrontendValue, NodeFlags, ReverseEntry, ServiceEntry, SocketKey, TraceEvent,
 };
 
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
 /// A map had no room for an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;

@@ -2,6 +2,7 @@
 
 use super::{Hook, Next, NextHop, Packet, PacketTables, Work, answer::Answer, arrive, rewrite};
 use crate::abi::{BackendFlags, Counter, FlowEntry, FlowFlags, Seen, Tuple, UDP};
+use crate::datapath::live;
 
 /// Bytes of a TCP header without options. What travels in segments is TCP as a rule; that of UDP is shorter.
 const LEAST_TCP_HEADER: u32 = 20;
@@ -39,14 +40,7 @@ pub fn serves<T: PacketTables>(tables: &T, work: &Work) -> bool {
 /// Whether the backend of a flow can serve.
 #[inline(always)]
 fn is_live<T: PacketTables>(tables: &T, entry: &FlowEntry) -> bool {
-    tables.backend(entry.backend.index()).is_some_and(
-        #[inline(always)]
-        |backend| {
-            backend.generation == entry.backend.generation()
-                && backend.service == entry.service
-                && backend.flags.contains(BackendFlags::LIVE)
-        },
-    )
+    live(tables, entry.backend, entry.service, BackendFlags::LIVE).is_some()
 }
 
 /// Forgets both entries of a flow; `key` is room for a key.
@@ -111,15 +105,7 @@ fn note<T: PacketTables>(tables: &T, work: &mut Work) -> bool {
     let touch = FlowTouch { reply, seen, now };
     tables.touch_flow(&work.tuple, &touch);
     if !tables.touch_flow(&work.key, &touch) {
-        work.reply = FlowEntry {
-            source: work.tuple.destination,
-            destination: work.tuple.source,
-            source_port: work.tuple.destination_port,
-            destination_port: work.tuple.source_port,
-            flags: FlowFlags(work.entry.flags.0 ^ FlowFlags::REPLY.0),
-            last_seen: now,
-            ..work.entry
-        };
+        work.reply = FlowEntry { last_seen: now, ..work.entry.back(&work.tuple) };
         // Should it be there after all, or have no room, the next second tries again.
         let _ = tables.insert_flow(&work.key, &work.reply);
     }

@@ -222,22 +222,13 @@ fn open<P: Packet, T: PacketTables>(
     local: bool,
 ) -> Result<(), Counter> {
     let way = way(packet, tables, work, local)?;
-    work.reply = FlowEntry {
-        source: work.tuple.destination,
-        destination: work.tuple.source,
-        source_port: work.tuple.destination_port,
-        destination_port: work.tuple.source_port,
-        flags: work.entry.flags.union(FlowFlags::REPLY),
-        ..work.entry
-    };
-    if !(way.keeps_client && keep(tables, work)?) {
-        // The answers come to the device that leads to the backend.
-        let Some(device) = tables.device(way.device) else { return Err(Counter::PacketUnreturnable) };
-        let own = own_address(&device, &work.tuple.source);
-        if own == own.unspecified() {
-            return Err(Counter::PacketUnreturnable);
+    work.reply = work.entry.back(&work.tuple);
+    let kept = way.keeps_client && keep(tables, work)?;
+    if !kept {
+        if !way.keeps_client {
+            masquerade(packet, tables, work, way.device)?;
         }
-        masquerade(packet, tables, work, own)?;
+        claim(packet, tables, work)?;
     }
     match tables.insert_flow(&work.tuple, &work.entry) {
         Ok(()) => Ok(()),
@@ -247,8 +238,8 @@ fn open<P: Packet, T: PacketTables>(
     }
 }
 
-/// Writes the entry of the answers of a flow that keeps its client's address; false if that is taken: the client
-/// reaches the same backend from the same port through another frontend, and answers do not tell which.
+/// Writes the entry of the answers of a flow that keeps its client's address and port; false if that is taken: the
+/// client reaches the same backend from the same port through another frontend, and answers do not tell which.
 #[inline(always)]
 fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<bool, Counter> {
     work.key = work.entry.other(work.tuple.protocol);
@@ -259,14 +250,21 @@ fn keep<T: PacketTables>(tables: &T, work: &mut Work) -> Result<bool, Counter> {
     }
 }
 
-/// Has an address of the node stand for the client's, and writes the entry of the answers.
+/// Has the node's address on a device, the one that leads to the backend, stand for the client's: there the answers
+/// come in.
 #[inline(always)]
 fn masquerade<P: Packet, T: PacketTables>(
     packet: &P,
     tables: &T,
     work: &mut Work,
-    own: Address,
+    device: u32,
 ) -> Result<(), Counter> {
+    let Some(device) = tables.device(device) else { return Err(Counter::PacketUnreturnable) };
+    let own = own_address(&device, &work.tuple.source);
+    if own == own.unspecified() {
+        return Err(Counter::PacketUnreturnable);
+    }
+    work.entry.source = own;
     work.entry.flags |= FlowFlags::MASQUERADE;
     if is_nodes(packet) {
         work.entry.flags |= FlowFlags::NODE;
@@ -274,7 +272,12 @@ fn masquerade<P: Packet, T: PacketTables>(
         work.reply.device = packet.device();
     }
     work.reply.flags = work.entry.flags.union(FlowFlags::REPLY);
-    work.entry.source = own;
+    Ok(())
+}
+
+/// Finds a port that stands for the client's, and writes the entry of the answers.
+#[inline(always)]
+fn claim<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Result<(), Counter> {
     work.to = work.entry.translated(work.tuple.protocol);
     work.entry.source_port = ports::claim(packet, tables, work).map_err(
         #[inline(always)]

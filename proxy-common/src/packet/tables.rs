@@ -2,10 +2,7 @@
 
 use super::FlowTouch;
 use crate::abi::{DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, Tuple};
-use crate::datapath::Tables;
-
-/// Nanoseconds in a second.
-const SECOND: u64 = 1_000_000_000;
+use crate::datapath::{SECOND, Tables};
 
 /// Why an entry was not written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -22,7 +22,7 @@ use rustix::{
 use shunt::{
     kernel::{
         Kernel, Options, Programs,
-        sys::{TestPacket, TestRun, TestSkb, test_packet},
+        sys::{TestPacket, TestRun, test_run},
     },
     lab::{Bpffs, Cgroup},
     writer::Capacities,
@@ -157,20 +157,20 @@ impl Twin {
     pub fn run(&mut self, lab: &Lab, frame: &Frame<'_>) -> Outcome {
         let device = self.node.devices[&frame.device];
         let came_by = if frame.made_here { 0 } else { device };
-        let packet = TestPacket { bytes: &frame.bytes, device, came_by };
         let summed = matches!(frame.summed, Summed::Complete(_));
-        let mut skb = TestSkb { summed, segment: if frame.segmented { 1000 } else { 0 } };
+        let segment = if frame.segmented { 1000 } else { 0 };
+        let mut packet = TestPacket { bytes: &frame.bytes, device, came_by, summed, segment };
         loop {
             let now_before = now();
             self.tables.write(&lab.world, now_before, &self.node.devices);
             let before = self.tables.counters();
             forget_time(&mut self.programs);
             let program = program(&mut self.programs, frame.hook);
-            let run = test_packet(program, &packet, skb);
+            let run = test_run(program, &packet, 1);
             let after = self.tables.counters();
             self.runs += 1;
             if run.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EBADMSG)) {
-                skb.summed = false;
+                packet.summed = false;
             // A second counts in what flows remember.
             } else if now() / 1_000_000_000 == now_before / 1_000_000_000 {
                 let run =
@@ -178,7 +178,7 @@ impl Twin {
                 let grown =
                     Counter::ALL.into_iter().zip(after.iter().zip(&before).map(|(new, old)| new - old));
                 let counted = grown.filter(|(_, count)| *count > 0).collect();
-                return Outcome { run, now: now_before, counted, sum_is_wrong: summed && !skb.summed };
+                return Outcome { run, now: now_before, counted, sum_is_wrong: summed && !packet.summed };
             }
             self.tables.forget();
         }

@@ -13,7 +13,7 @@ mod world;
 use shunt::{
     model::Protocol,
     view::{PortView, decode},
-    writer::MapReader,
+    writer::{Capacities, MapReader},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +26,19 @@ pub use model::{Kind, Model, Owner, PortModel};
 pub use recorder::Recorder;
 pub use verdict::{Expected, Probe, probes};
 pub use world::World;
+
+/// Room for more than the small world can fill.
+pub const ROOMY: Capacities = Capacities {
+    frontends: 256,
+    services: 64,
+    slots: 1_024,
+    backends: 512,
+    name_cells: 1_024,
+    sockets: 16,
+    affinities: 16,
+    flows: 1_024,
+    prefixes: 128,
+};
 
 /// What the maps hold, without indices: two maps that serve alike compare equal.
 pub fn content(maps: &impl MapReader) -> Vec<PortView> {

@@ -14,7 +14,6 @@ mod probe;
 mod sock_diag;
 mod tc;
 mod tcx;
-mod test_packet;
 mod test_run;
 
 pub use call::calls;
@@ -26,5 +25,4 @@ pub use probe::probe_set_retval;
 pub use sock_diag::{ConnectedUdp, SockDiag};
 pub use tc::{Filter, Tc, TcHook};
 pub use tcx::{TcxLink, tcx_links};
-pub use test_packet::{TestSkb, test_packet};
 pub use test_run::{TestPacket, TestRun, empty_program, test_run};

@@ -8,9 +8,14 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 /// Words of `__sk_buff` (linux/bpf.h) up to the last one that a caller may set.
 const CONTEXT: usize = 48;
 
-/// Which of them hold the device that a packet came in by, and the one it is on.
+/// Which of them are used here.
 const INGRESS_IFINDEX: usize = 9;
 const IFINDEX: usize = 10;
+const GSO_SEGS: usize = 41;
+const GSO_SIZE: usize = 44;
+
+/// BPF_F_TEST_SKB_CHECKSUM_COMPLETE (Linux 6.11).
+const CHECKSUM_COMPLETE: u32 = 1 << 2;
 
 /// What a program may add to a packet.
 const ROOM: usize = 512;
@@ -24,6 +29,10 @@ pub struct TestPacket<'a> {
     pub device: u32,
     /// Index of the device that it came in by; zero if a socket sent it.
     pub came_by: u32,
+    /// A device has summed it up (CHECKSUM_COMPLETE). The kernel looks whether the sum fits it afterwards.
+    pub summed: bool,
+    /// It is several segments that travel as one, of this many bytes; zero for no.
+    pub segment: u32,
 }
 
 /// What came of it.
@@ -41,15 +50,20 @@ pub struct TestRun {
 /// maps is real; a packet that it redirects goes nowhere.
 ///
 /// # Errors
-/// Of BPF_PROG_TEST_RUN; ENODEV: no such device.
+/// Of BPF_PROG_TEST_RUN. ENODEV: no such device; EBADMSG: the device's sum does not fit the packet any more;
+/// EINVAL: longer than a page, or `summed` on a kernel before 6.11.
 pub fn test_run(program: BorrowedFd<'_>, packet: &TestPacket<'_>, repeat: u32) -> io::Result<TestRun> {
     let mut context = [0_u32; CONTEXT];
     context[INGRESS_IFINDEX] = packet.came_by;
     context[IFINDEX] = packet.device;
+    if packet.segment != 0 {
+        (context[GSO_SEGS], context[GSO_SIZE]) = (2, packet.segment);
+    }
     let mut bytes = vec![0; packet.bytes.len() + ROOM];
     let mut attr = empty();
     attr.test.prog_fd = number(program);
     attr.test.repeat = repeat;
+    attr.test.flags = if packet.summed { CHECKSUM_COMPLETE } else { 0 };
     attr.test.data_in = packet.bytes.as_ptr() as u64;
     attr.test.data_size_in = packet.bytes.len() as u32;
     attr.test.data_out = bytes.as_mut_ptr() as u64;
