@@ -76,7 +76,7 @@ mod tests {
             json!({
                 "apiVersion": "events.k8s.io/v1",
                 "kind": "Event",
-                "metadata": {"name": "web.18d760be87acd515", "namespace": "prod"},
+                "metadata": {"name": "web.18d75b842b4ecd15", "namespace": "prod"},
                 "eventTime": "2026-09-21T14:13:20.123456Z",
                 "reportingController": "shunt",
                 "reportingInstance": "shunt-n1",
