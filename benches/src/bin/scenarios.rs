@@ -4,12 +4,15 @@
 use anyhow::{Result, bail};
 use benches::{
     report::Report,
-    scenario::{Scale, change, connect, fill, memory, packet, throughput},
+    scenario::{Scale, change, connect, fill, memory, packet, scale, throughput},
     table,
 };
 use clap::{Parser, ValueEnum};
 use shunt::lab;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Measures Shunt against the kernel.
 #[derive(Parser)]
@@ -23,6 +26,9 @@ struct Arguments {
     /// Only these scenarios.
     #[arg(long)]
     only: Vec<Name>,
+    /// The `shunt` program that is measured as a whole.
+    #[arg(long, default_value = "target/release/shunt")]
+    agent: PathBuf,
     /// Internal: be the process whose memory is measured, with this many services.
     #[arg(long = "memory-of", hide = true)]
     memory_of: Option<u32>,
@@ -37,10 +43,11 @@ enum Name {
     Connect,
     Packet,
     Throughput,
+    Scale,
 }
 
 impl Name {
-    fn run(self, scale: Scale) -> Result<Report> {
+    fn run(self, scale: Scale, agent: &Path) -> Result<Report> {
         match self {
             Self::Change => change::run(scale),
             Self::Fill => fill::run(scale),
@@ -48,6 +55,7 @@ impl Name {
             Self::Connect => connect::run(scale),
             Self::Packet => packet::run(scale),
             Self::Throughput => throughput::run(scale),
+            Self::Scale => scale::run(scale, agent),
         }
     }
 }
@@ -70,7 +78,7 @@ fn main() -> Result<ExitCode> {
     let mut reports = Vec::new();
     for name in Name::value_variants() {
         if arguments.only.is_empty() || arguments.only.contains(name) {
-            let report = name.run(arguments.scale)?;
+            let report = name.run(arguments.scale, &arguments.agent)?;
             report.write(&arguments.output)?;
             eprintln!("{} done", report.scenario);
             reports.push(report);
