@@ -19,7 +19,7 @@ pub mod model;
 pub mod select;
 #[cfg(feature = "servers")]
 pub mod server;
-#[cfg(feature = "manifests")]
+#[cfg(any(feature = "manifests", feature = "kube"))]
 pub mod source;
 pub mod table;
 pub mod view;
