@@ -9,6 +9,7 @@ use super::{
     kind::Kind,
     known::Known,
     news::News,
+    notice::{Confirmed, Notice},
     problem::{About, Problem, Severity},
     random::Random,
     request::Request,
@@ -205,13 +206,9 @@ impl Follow {
             return;
         }
         self.guard.clear();
-        for name in self.known.remove_doubted() {
-            news.events.push(self.kind.id(name).deleted());
-        }
         self.complete = true;
         news.complete = true;
-        let text = format!("{}: what was held back is applied: an operator confirmed it", self.kind);
-        news.problems.push(Problem::new(Severity::Info, About::HeldBack, text));
+        self.release(Confirmed::Operator, news);
     }
 
     /// The request came to its end: how long to wait before the next one.
@@ -261,7 +258,7 @@ impl Follow {
                     _ => None,
                 };
                 let wait = self.backoff.failed(retry_after, random);
-                news.problems.push(self.failure(other, wait));
+                self.tell(other, wait, news);
                 wait
             }
         }
@@ -276,31 +273,25 @@ impl Follow {
         self.backoff.succeeded();
     }
 
-    fn failure(&self, ending: &Ending, wait: Duration) -> Problem {
+    fn tell(&self, ending: &Ending, wait: Duration, news: &mut News) {
         let kind = self.kind;
-        let (group, resource) = kind.resource();
         match ending {
-            Ending::Status { code: 403, message, .. } => Problem::new(
-                Severity::Error,
-                About::Access,
-                format!(
-                    "{kind}: the API server forbids it; a ClusterRole needs {{apiGroups: [\"{group}\"], resources: \
-                     [\"{resource}\"], verbs: [\"list\", \"watch\"]}}: {message}; asked again in {wait:.1?}"
-                ),
-            ),
-            Ending::Status { code: 401, .. } => Problem::new(
-                Severity::Error,
-                About::Access,
-                format!(
-                    "{kind}: the API server does not accept our credentials ({ending}); they are read again in \
-                     {wait:.1?}"
-                ),
-            ),
-            _ => Problem::new(
-                Severity::Warning,
-                About::Server,
-                format!("{kind}: {ending}; asked again in {wait:.1?}, and until then nothing changes"),
-            ),
+            Ending::Status { code: 403, message, .. } => {
+                let notice = Notice::Forbidden { kind, message: message.clone() };
+                news.notice(Severity::Error, About::Access, notice);
+            }
+            Ending::Status { code: 401, .. } => {
+                let text = format!(
+                    "{kind}: the API server does not accept our credentials ({ending}); they are read again, and it is \
+                     asked again in {wait:.1?}"
+                );
+                news.problems.push(Problem::new(Severity::Error, About::Access, text));
+            }
+            _ => {
+                let text =
+                    format!("{kind}: {ending}; asked again in {wait:.1?}, and until then nothing changes");
+                news.problems.push(Problem::new(Severity::Warning, About::Server, text));
+            }
         }
     }
 
@@ -413,11 +404,7 @@ impl Follow {
             match self.guard.judge(before, gone, named, now) {
                 Verdict::Apply => return true,
                 Verdict::Confirmed => {
-                    for name in self.known.remove_doubted() {
-                        news.events.push(self.kind.id(name).deleted());
-                    }
-                    let text = format!("{}: a second list confirms what was held back", self.kind);
-                    news.problems.push(Problem::new(Severity::Info, About::HeldBack, text));
+                    self.release(Confirmed::SecondList, news);
                     if !self.complete {
                         return true;
                     }
@@ -427,16 +414,20 @@ impl Follow {
                         self.known.doubt_unnamed();
                     }
                     let wait = due.saturating_duration_since(now);
-                    let text = format!(
-                        "{}: the list lacks {gone} of {before}: they stay until a second list confirms it, in \
-                         {wait:.0?}, or an operator does",
-                        self.kind
-                    );
-                    news.problems.push(Problem::new(Severity::Error, About::HeldBack, text));
+                    let notice = Notice::HeldBack { kind: self.kind, lacking: gone, before, wait };
+                    news.notice(Severity::Error, About::HeldBack, notice);
                     return false;
                 }
             }
         }
+    }
+
+    /// Deletes what is doubted.
+    fn release(&mut self, by: Confirmed, news: &mut News) {
+        let gone = self.known.remove_doubted();
+        let notice = Notice::Released { kind: self.kind, deleted: gone.len(), by };
+        news.notice(Severity::Info, About::HeldBack, notice);
+        news.events.extend(gone.into_iter().map(|name| self.kind.id(name).deleted()));
     }
 
     fn remove_unnamed(&mut self, news: &mut News) {

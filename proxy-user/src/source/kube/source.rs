@@ -3,9 +3,11 @@
 use super::{
     connect::Origin,
     error::KubeError,
+    events::KubeEvents,
     follow::{Follow, Limits},
     kind::Kind,
     limiter::Limiter,
+    notice::Notice,
     options::Options,
     problem::{About, Problem, Severity},
     random::Random,
@@ -35,6 +37,7 @@ pub struct KubeSource {
     missing: BTreeSet<Kind>,
     limiter: Limiter,
     stats: Arc<KubeStats>,
+    servers: Arc<Servers>,
     /// Problems of the start.
     first: Vec<Problem>,
     /// The watchers end with it.
@@ -50,6 +53,8 @@ pub struct Batch {
     pub problems: Vec<Problem>,
     /// When the changes happened that changed slices tell of, for `network_programming_duration_seconds`.
     pub triggers: Vec<SystemTime>,
+    /// What an operator must know, for Events; each is also among the problems.
+    pub notices: Vec<Notice>,
     /// All kinds were complete once: the kernel may be written. Stays true.
     pub synced: bool,
 }
@@ -105,6 +110,7 @@ impl KubeSource {
             missing: Kind::ALL.into(),
             limiter: Limiter::new(Instant::now()),
             stats,
+            servers,
             first,
             _watchers: watchers,
         })
@@ -133,6 +139,12 @@ impl KubeSource {
         self.confirmed.send_modify(|count| *count += 1);
     }
 
+    /// Where Events go: the server that is asked now.
+    #[must_use]
+    pub fn events(&self) -> KubeEvents {
+        KubeEvents::new(Arc::clone(&self.servers))
+    }
+
     /// Counters, also after the source is gone.
     #[must_use]
     pub fn stats(&self) -> Arc<KubeStats> {
@@ -142,6 +154,7 @@ impl KubeSource {
     fn take(&mut self, Delivery { kind, mut news }: Delivery, batch: &mut Batch) {
         batch.events.append(&mut news.events);
         batch.triggers.append(&mut news.triggers);
+        batch.notices.append(&mut news.notices);
         let now = Instant::now();
         let problems = news.problems.into_iter();
         batch.problems.extend(problems.filter_map(|problem| self.limiter.pass(problem, now)));
