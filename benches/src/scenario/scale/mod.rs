@@ -95,6 +95,7 @@ pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
     let mut found = [Found::default(), Found::default()];
     for _ in 0..amounts.rounds {
         for (peer, found) in Peer::BOTH.into_iter().zip(&mut found) {
+            if std::env::var("ONLY_PEER").is_ok_and(|only| only != peer.to_string()) { continue; } // TEMPORARY
             let what = || format!("{peer} at {} services", amounts.services);
             measure(peer, agent, &plane, &cluster, &amounts, &mut updates, found).with_context(what)?;
         }
@@ -103,6 +104,7 @@ pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
     let steady = shunt.steady.iter().copied().fold(0.0, f64::max);
     let peak = shunt.peak.iter().copied().fold(0.0, f64::max);
     for (peer, found) in Peer::BOTH.into_iter().zip([shunt, kube_proxy]) {
+        if found.first.is_empty() { continue; } // TEMPORARY
         found.report(peer, amounts.services, &mut report);
     }
     let what = |which| format!("memory of the agent, {which}, mapped arrays apart, {} services", amounts.services);
