@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cluster;
 pub mod footprint;
 pub mod frame;
+pub mod load;
 pub mod machine;
 pub mod nftables;
 pub mod objects;

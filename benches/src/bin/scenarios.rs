@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use benches::{
     report::Report,
-    scenario::{Scale, change, connect, fill, memory, packet, scale, throughput},
+    scenario::{Scale, change, connect, fill, memory, packet, scale, throughput, watchers},
     table,
 };
 use clap::{Parser, ValueEnum};
@@ -44,6 +44,7 @@ enum Name {
     Packet,
     Throughput,
     Scale,
+    Watchers,
 }
 
 impl Name {
@@ -56,6 +57,7 @@ impl Name {
             Self::Packet => packet::run(scale),
             Self::Throughput => throughput::run(scale),
             Self::Scale => scale::run(scale, agent),
+            Self::Watchers => watchers::run(scale),
         }
     }
 }

@@ -9,5 +9,6 @@ pub mod packet;
 pub mod scale;
 mod size;
 pub mod throughput;
+pub mod watchers;
 
 pub use size::{ENDPOINTS, Scale};

@@ -6,7 +6,6 @@
 //! the kernel accounts to them, and what a watch of the bench's own hears at the same time.
 
 mod fill;
-mod load;
 mod peer;
 mod sight;
 mod site;
@@ -17,6 +16,7 @@ use super::Scale;
 use crate::{
     cluster::SampleCluster,
     footprint::{self, Memory},
+    load,
     plane::Plane,
     report::{Figure, Report, Target},
 };

@@ -1,0 +1,191 @@
+//! 200 agents and a real API server that is killed and comes back: what it is asked then, by agents as they are and
+//! by the same ones without jitter; what comes to each; and how long until the last one is up to date again.
+
+mod audit;
+mod crowd;
+
+use super::Scale;
+use crate::{
+    api::{Api, Call},
+    cluster::SampleCluster,
+    footprint::Memory,
+    load, objects,
+    plane::Plane,
+    report::{Figure, Report, Target},
+};
+use anyhow::{Context as _, Result, ensure};
+use crowd::{Crowd, MARKER};
+use http::Method;
+use shunt::{lab::Namespace, model::ObjectName};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    process, thread,
+    time::{Duration, Instant},
+};
+
+/// The link between control plane and agents.
+const PLANE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
+const AGENT_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 2);
+const PLANE_DEVICE: &str = "agents";
+const AGENT_DEVICE: &str = "eth0";
+
+/// How clients of the library's source call themselves.
+const AGENT: &str = "shunt/";
+
+/// How long all of them may take.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The share of the lists within a second that is left, at most.
+const SHARE: f64 = 0.2;
+
+/// How much of everything.
+struct Amounts {
+    services: u32,
+    agents: usize,
+    /// How long the API server stays away.
+    away: Duration,
+    rounds: usize,
+}
+
+impl Amounts {
+    const fn of(scale: Scale) -> Self {
+        match scale {
+            Scale::Small => Self { services: 200, agents: 50, away: Duration::from_secs(5), rounds: 1 },
+            Scale::Full => Self { services: 1_000, agents: 200, away: Duration::from_secs(20), rounds: 3 },
+        }
+    }
+}
+
+/// What was found, a value for each round.
+#[derive(Default)]
+struct Found {
+    lists: Vec<f64>,
+    peak_lists: Vec<f64>,
+    peak_requests: Vec<f64>,
+    bytes_first: Vec<f64>,
+    bytes_again: Vec<f64>,
+    first: Vec<f64>,
+    last: Vec<f64>,
+    memory: Vec<f64>,
+}
+
+/// Runs the scenario.
+///
+/// # Errors
+/// Where the control plane does not start, or an agent is not up to date in time.
+pub fn run(scale: Scale) -> Result<Report> {
+    let about = "agents (source and cluster state) and a real API server that is killed and comes back, 10 endpoints per service";
+    let (mut report, amounts) = (Report::new("watchers", about), Amounts::of(scale));
+    let mut plane = Plane::start(true)?;
+    let cluster = SampleCluster::new(amounts.services, super::ENDPOINTS);
+    load::load(&plane, &cluster)?;
+    let agents = Namespace::new("agents")?;
+    plane.namespace.connect(PLANE_DEVICE, &agents, AGENT_DEVICE)?;
+    plane.namespace.add_address(PLANE_DEVICE, IpAddr::V4(PLANE_ADDRESS), 24)?;
+    agents.add_address(AGENT_DEVICE, IpAddr::V4(AGENT_ADDRESS), 24)?;
+    let mut found = [Found::default(), Found::default()];
+    for round in 0..amounts.rounds {
+        for (jitter, found) in [false, true].into_iter().zip(&mut found) {
+            let marker = format!("{MARKER}{round}-{jitter}");
+            measure(&mut plane, &agents, &amounts, jitter, &marker, found)
+                .with_context(|| format!("{} agents, jitter: {jitter}", amounts.agents))?;
+        }
+    }
+    let [without, with] = found;
+    let most = |samples: &[f64]| samples.iter().copied().fold(0.0, f64::max);
+    let least = without.peak_lists.iter().copied().fold(f64::INFINITY, f64::min);
+    // The worst of one against the best of the other.
+    let share = most(&with.peak_lists) / least;
+    for (how, found) in [("without jitter", without), ("as they are", with)] {
+        found.report(how, &amounts, &mut report);
+    }
+    let what = format!("most lists within a second, {} agents: of those without jitter", amounts.agents);
+    report.targets.push(Target::at_most(what, "", SHARE, share));
+    Ok(report)
+}
+
+/// A crowd, from its start over the end of the API server to when it is up to date again.
+fn measure(
+    plane: &mut Plane,
+    agents: &Namespace,
+    amounts: &Amounts,
+    jitter: bool,
+    marker: &str,
+    found: &mut Found,
+) -> Result<()> {
+    let kubeconfig = plane.kubeconfig(PLANE_ADDRESS)?;
+    let size = amounts.agents as f64;
+    let (memory, bytes, start) = (Memory::of(process::id())?.now, received(agents)?, Instant::now());
+    let mut crowd = Crowd::start(agents, &kubeconfig, amounts.agents, jitter)?;
+    found.first.push((crowd.synced(LIMIT)? - start).as_secs_f64());
+    thread::sleep(Duration::from_secs(1));
+    found.bytes_first.push((received(agents)? - bytes) as f64 / size);
+    found.memory.push(Memory::of(process::id())?.now.saturating_sub(memory) as f64 / size);
+
+    // What is written here takes the versions that the agents have behind those that the new server begins with.
+    mark(plane, &format!("{marker}-before"))?;
+    crowd.have(&format!("{marker}-before"), LIMIT)?;
+    let (log, bytes) = (audit::length(&plane.audit_log())?, received(agents)?);
+    plane.kill_api();
+    thread::sleep(amounts.away);
+    plane.start_api()?;
+    let back = Instant::now();
+    mark(plane, marker)?;
+    let last = crowd.have(marker, LIMIT)?;
+    found.last.push(last.saturating_duration_since(back).as_secs_f64());
+    thread::sleep(Duration::from_secs(1));
+    found.bytes_again.push((received(agents)? - bytes) as f64 / size);
+    drop(crowd);
+    let requests = audit::requests(&plane.audit_log(), log, AGENT)?;
+    // Services and slices at least: no watch went on where it was.
+    ensure!(requests.lists.len() >= 2 * amounts.agents, "only {} lists: watches resumed", requests.lists.len());
+    found.lists.push(requests.lists.len() as f64);
+    found.peak_lists.push(audit::peak(&requests.lists) as f64);
+    found.peak_requests.push(audit::peak(&requests.all) as f64);
+    Ok(())
+}
+
+/// Makes a Service that tells how far agents are.
+fn mark(plane: &Plane, name: &str) -> Result<()> {
+    let kubeconfig = plane.kubeconfig(Ipv4Addr::LOCALHOST)?;
+    plane.namespace.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let api = Api::new(&kubeconfig).await?;
+            let service = SampleCluster::new(1, 1).service(0);
+            let name = ObjectName::new(service.name.namespace.as_str(), name);
+            let (place, body) = objects::service(&shunt::model::Service { name, ..service });
+            api.call(&Call { method: Method::POST, path: place.collection, body }).await
+        })
+    })?
+}
+
+/// Bytes that the agents' device has received: with all headers, TLS and acknowledgements.
+fn received(agents: &Namespace) -> Result<u64> {
+    // The network namespace of the thread that reads.
+    let text = agents.run(|| fs::read_to_string("/proc/thread-self/net/dev"))?.context("read(net/dev)")?;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(AGENT_DEVICE)?.strip_prefix(':'));
+    let bytes = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    bytes.with_context(|| format!("no {AGENT_DEVICE} in net/dev"))
+}
+
+impl Found {
+    fn report(self, how: &str, amounts: &Amounts, report: &mut Report) {
+        let Self { lists, peak_lists, peak_requests, bytes_first, bytes_again, first, last, memory } = self;
+        let agents = amounts.agents;
+        let mut figure = |what: &str, unit, samples: Vec<f64>| {
+            let what = format!("{agents} agents {how}: {what}");
+            report.figures.push(Figure::new(what, amounts.services, unit, samples));
+        };
+        let kib = |samples: Vec<f64>| samples.into_iter().map(|bytes| bytes / 1024.0).collect();
+        figure("start of all at once to the last one synced", "s", first);
+        figure("received by each until then", "KiB", kib(bytes_first));
+        figure("memory of each", "KiB", kib(memory));
+        figure("API server back to the last one up to date", "s", last);
+        figure("received by each from its end to then", "KiB", kib(bytes_again));
+        figure("lists then, of all", "", lists);
+        figure("lists then, at most within a second", "", peak_lists);
+        figure("requests then, at most within a second", "", peak_requests);
+    }
+}
