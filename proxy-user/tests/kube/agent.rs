@@ -2,6 +2,7 @@
 
 use crate::{
     command::{self, Site},
+    plane::Kubectl,
     stage::Stage,
 };
 use shunt::{
@@ -9,11 +10,19 @@ use shunt::{
     lab::{Namespace, Place},
 };
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
 };
+
+/// What it logs once the maps are true.
+const READY: &str = "ready: ";
+
+/// The user that agents are, and its token at first.
+pub const AGENT: &str = "agent";
+pub const TOKEN: &str = "agent-token";
 
 /// Shunt on one node, and where its pins are.
 pub struct Agent<'a> {
@@ -27,7 +36,8 @@ pub struct Agent<'a> {
 impl<'a> Agent<'a> {
     /// Starts it, and waits until it serves.
     pub fn start(stage: &'a Stage, node: usize) -> Self {
-        Self::start_as(stage, node, &stage.plane.admin())
+        let plane = &stage.plane;
+        Self::start_as(stage, node, &plane.credentials().kubeconfig(AGENT, TOKEN, &plane.url()))
     }
 
     /// The same with other credentials.
@@ -41,7 +51,19 @@ impl<'a> Agent<'a> {
 
     /// Starts it again where an earlier one has left its pins, and waits until it serves.
     pub fn run(&mut self) {
-        self.process = Some(self.site.start_command(self.command()));
+        self.begin();
+        self.process().wait_for(READY);
+    }
+
+    /// The same without waiting.
+    pub fn begin(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        self.process = Some(self.site.begin_command(self.command()));
+    }
+
+    /// Waits until one that has begun serves.
+    pub fn wait_until_ready(&mut self) {
+        self.process().wait_for(READY);
     }
 
     /// The command, in the node's network namespace.
@@ -56,6 +78,17 @@ impl<'a> Agent<'a> {
     /// Kills it as a crash would.
     pub fn kill(&mut self) {
         assert!(self.process.take().is_some(), "it does not run");
+    }
+
+    /// What the maps should hold: made by `shunt plan` of what the API server lists, with no past.
+    pub fn from_scratch(&self, kubectl: &Kubectl) -> String {
+        let objects = kubectl.run(&["get", "services,endpointslices,nodes,servicecidrs", "-A", "-o", "json"]);
+        let file = self.site.directory.path().join("objects.json");
+        fs::write(&file, objects).unwrap();
+        let file = file.to_str().unwrap();
+        let said = command::said(&["plan", "--node", &self.name, "-o", "json", "--manifests", file]);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+        said.out
     }
 
     /// The process.

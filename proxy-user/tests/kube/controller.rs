@@ -1,6 +1,6 @@
 //! The control plane alone: what a test of Shunt takes for granted.
 
-use crate::{becomes, stage::Stage, traffic::names};
+use crate::{becomes, plane::PORT, stage::Stage, traffic::names};
 use serde_json::json;
 
 fn ready(stage: &Stage, service: &str) -> crate::traffic::Answers {
@@ -13,7 +13,7 @@ fn ready(stage: &Stage, service: &str) -> crate::traffic::Answers {
 
 #[test]
 fn the_real_controller_makes_slices_of_pods_as_their_kubelet_reports_them() {
-    let Some(mut stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new() else { return };
     stage.serve("web", "ClusterIP", &json!({}));
     let [one, two] = [(0, "web-1"), (1, "web-2")].map(|(node, name)| stage.pod(node, "web", name));
     becomes("ready", &names(["web-1", "web-2"]), || ready(&stage, "web"));
@@ -21,9 +21,9 @@ fn the_real_controller_makes_slices_of_pods_as_their_kubelet_reports_them() {
     becomes("one is not", &names(["web-2"]), || ready(&stage, "web"));
 
     // The API server crashes and comes back: everything goes on where it was.
-    stage.plane.kill_api_server();
+    stage.plane.kill();
     stage.plane.kubectl().fails(&["get", "nodes"]);
-    stage.plane.start_api_server();
+    stage.plane.start_at(PORT);
     one.set_ready(&stage, true);
     becomes("both are again", &names(["web-1", "web-2"]), || ready(&stage, "web"));
 

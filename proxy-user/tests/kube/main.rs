@@ -11,6 +11,7 @@ mod command;
 mod controller;
 mod follows;
 mod hints;
+mod outage;
 mod plane;
 mod pod;
 mod stage;
@@ -26,8 +27,19 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Waits until two things are the same; shows both if they never are.
 #[track_caller]
-fn becomes<T: PartialEq + std::fmt::Debug>(what: &str, wanted: &T, mut look: impl FnMut() -> T) {
-    let end = Instant::now() + SOON;
+fn becomes<T: PartialEq + std::fmt::Debug>(what: &str, wanted: &T, look: impl FnMut() -> T) {
+    becomes_within(SOON, what, wanted, look);
+}
+
+/// The same with more patience.
+#[track_caller]
+fn becomes_within<T: PartialEq + std::fmt::Debug>(
+    limit: Duration,
+    what: &str,
+    wanted: &T,
+    mut look: impl FnMut() -> T,
+) {
+    let end = Instant::now() + limit;
     loop {
         let now = look();
         if now == *wanted {

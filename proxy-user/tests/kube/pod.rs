@@ -46,16 +46,26 @@ impl Pod {
 
     /// Tells the cluster of its addresses and whether it is ready.
     pub fn set_ready(&self, stage: &Stage, ready: bool) {
-        let status = if ready { "True" } else { "False" };
-        self.patch(
-            stage,
-            &json!({
-                "phase": "Running",
-                "podIP": self.pod.ipv4(),
-                "podIPs": [{ "ip": self.pod.ipv4() }, { "ip": self.pod.ipv6() }],
-                "conditions": [{ "type": "Ready", "status": status }, { "type": "ContainersReady", "status": status }],
-            }),
-        );
+        stage.plane.kubectl().patch_status(&self.object(), &self.status(ready));
+    }
+
+    /// The same, where the API server may be away; false if it is.
+    pub fn try_set_ready(&self, stage: &Stage, ready: bool) -> bool {
+        stage.plane.kubectl().try_patch_status(&self.object(), &self.status(ready))
+    }
+
+    fn object(&self) -> String {
+        format!("pod/{}", self.name)
+    }
+
+    fn status(&self, ready: bool) -> Value {
+        let ready = if ready { "True" } else { "False" };
+        json!({
+            "phase": "Running",
+            "podIP": self.pod.ipv4(),
+            "podIPs": [{ "ip": self.pod.ipv4() }, { "ip": self.pod.ipv6() }],
+            "conditions": [{ "type": "Ready", "status": ready }, { "type": "ContainersReady", "status": ready }],
+        })
     }
 
     /// Asks it to end: it terminates from now on, and its kubelet gives it time.
@@ -66,9 +76,5 @@ impl Pod {
     /// Says that it has ended.
     pub fn ended(self, stage: &Stage) {
         stage.plane.kubectl().run(&["delete", "pod", &self.name, "--grace-period=0", "--force"]);
-    }
-
-    fn patch(&self, stage: &Stage, status: &Value) {
-        stage.plane.kubectl().patch_status(&format!("pod/{}", self.name), status);
     }
 }

@@ -1,7 +1,7 @@
 //! A cluster in the laboratory: nodes with pods, a host with the control plane, and a client outside.
 
 use crate::{
-    agent::Agent,
+    agent::{AGENT, Agent, TOKEN},
     plane::{Plane, Tools},
     pod::Pod,
 };
@@ -57,7 +57,7 @@ impl Stage {
         }
         let control = lan.add_client("control-plane").unwrap();
         let ips = [control.ipv4().into(), control.ipv6().into()];
-        let plane = Plane::start_with(tools, &control, &ips, api_server);
+        let plane = Plane::start(tools, &control, &ips, api_server, &[(TOKEN, AGENT)]);
         let stage = Self { plane, lan, _control: control };
         for index in 0..stage.lan.nodes().len() {
             // Server-side apply does not know two addresses of one type apart.

@@ -14,6 +14,7 @@ use std::{
 
 /// Who may do anything, as kubeadm's admin may.
 pub const ADMIN: &str = "admin";
+const ADMIN_TOKEN: &str = "admin-token";
 
 /// A certificate authority, what it has signed, and the tokens of users.
 pub struct Credentials {
@@ -44,9 +45,18 @@ impl Credentials {
         let key = KeyPair::generate().unwrap();
         directory.write("service-accounts.key", &key.serialize_pem()).unwrap();
         directory.write("service-accounts.pub", &key.public_key_pem()).unwrap();
-        let tokens = format!("{ADMIN}-token,{ADMIN},{ADMIN},\"system:masters\"\n");
-        directory.write("tokens.csv", &tokens).unwrap();
-        Self { directory, authority }
+        let credentials = Self { directory, authority };
+        credentials.set_tokens(&[]);
+        credentials
+    }
+
+    /// Tokens and names of users who may do anything, beside the admin. The API server knows them once it is restarted.
+    pub fn set_tokens(&self, users: &[(&str, &str)]) {
+        let admin = (ADMIN_TOKEN, ADMIN);
+        let lines = users.iter().chain([&admin]);
+        let lines: String =
+            lines.map(|(token, user)| format!("{token},{user},{user},\"system:masters\"\n")).collect();
+        write(&self.file("tokens.csv"), &lines);
     }
 
     /// A file of these: `ca.crt`, `server.crt`, `server.key`, `service-accounts.key`, `service-accounts.pub`,
@@ -57,15 +67,19 @@ impl Credentials {
 
     /// A kubeconfig for a user with a token, which is read from a file of its own.
     pub fn kubeconfig(&self, user: &str, token: &str, server: &str) -> PathBuf {
-        let token_file = self.file(&format!("{user}.token"));
-        write(&token_file, token);
-        let user_part = json!({ "tokenFile": token_file });
+        self.set_token(user, token);
+        let user_part = json!({ "tokenFile": self.file(&format!("{user}.token")) });
         self.write_kubeconfig(user, &user_part, server)
+    }
+
+    /// Replaces the token in the file that a user's kubeconfig names, as a kubelet does when it renews one.
+    pub fn set_token(&self, user: &str, token: &str) {
+        write(&self.file(&format!("{user}.token")), token);
     }
 
     /// A kubeconfig for the user who may do anything.
     pub fn admin(&self, server: &str) -> PathBuf {
-        self.write_kubeconfig(ADMIN, &json!({ "token": format!("{ADMIN}-token") }), server)
+        self.write_kubeconfig(ADMIN, &json!({ "token": ADMIN_TOKEN }), server)
     }
 
     /// A kubeconfig for a user with a certificate.

@@ -1,7 +1,7 @@
 //! kubectl, as a user has it.
 
 use super::Tools;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shunt::lab::{Place, Program};
 use std::{
     path::PathBuf,
@@ -11,6 +11,8 @@ use std::{
 
 /// A busy machine may take its time.
 const LIMIT: Duration = Duration::from_secs(60);
+
+const STATUS: &str = "--subresource=status";
 
 /// kubectl with the credentials of one user.
 #[derive(Clone)]
@@ -72,8 +74,12 @@ impl Kubectl {
     /// Changes the status of an object as its owner does: `kind/name`, and a strategic merge patch.
     #[track_caller]
     pub fn patch_status(&self, object: &str, status: &Value) {
-        let patch = serde_json::json!({ "status": status }).to_string();
-        self.run(&["patch", object, "--subresource=status", "-p", &patch]);
+        self.run(&["patch", object, STATUS, "-p", &json!({ "status": status }).to_string()]);
+    }
+
+    /// The same; false if it fails.
+    pub fn try_patch_status(&self, object: &str, status: &Value) -> bool {
+        self.succeeds(&["patch", object, STATUS, "-p", &json!({ "status": status }).to_string()])
     }
 
     /// Changes an object by a merge patch.

@@ -22,8 +22,9 @@ pub use tools::Tools;
 use shunt::lab::{Place, Scratch};
 use std::{
     net::{IpAddr, SocketAddr, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -31,7 +32,12 @@ use std::{
 /// The networks of ClusterIPs.
 pub const SERVICE_NETWORKS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
 
-const PORT: u16 = 6443;
+/// Where the API server listens that everybody knows.
+pub const PORT: u16 = 6443;
+
+/// Where one listens that only kubectl and the controllers know of: for everybody else there is none.
+pub const HIDDEN_PORT: u16 = 6444;
+
 const ETCD: &str = "http://127.0.0.1:2379";
 
 /// On two busy cores an API server takes up to some ten seconds.
@@ -42,9 +48,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The programs that run, and what they need.
 pub struct Plane {
-    controllers: Option<Daemon>,
-    api_server: Option<Daemon>,
-    etcd: Daemon,
+    running: Mutex<Running>,
     tools: Tools,
     place: Place,
     ips: Vec<IpAddr>,
@@ -55,40 +59,32 @@ pub struct Plane {
     directory: Scratch,
 }
 
-impl Plane {
-    /// Starts everything at a place with these addresses, the first of which the API server is known by.
-    pub fn start(tools: Tools, place: impl Into<Place>, ips: &[IpAddr]) -> Self {
-        Self::start_with(tools, place, ips, &[])
-    }
+struct Running {
+    port: u16,
+    controllers: Option<Daemon>,
+    api_server: Option<Daemon>,
+    etcd: Daemon,
+}
 
-    /// The same with more arguments for the API server.
-    pub fn start_with(tools: Tools, place: impl Into<Place>, ips: &[IpAddr], more: &[&str]) -> Self {
+impl Plane {
+    /// Starts everything at a place with these addresses, the first of which the API server is known by. It gets
+    /// arguments beside its own, and lets users do anything who come with these tokens.
+    pub fn start(
+        tools: Tools,
+        place: impl Into<Place>,
+        ips: &[IpAddr],
+        more: &[&str],
+        users: &[(&str, &str)],
+    ) -> Self {
         let (place, directory) = (place.into(), Scratch::new().unwrap());
         let loopback = IpAddr::from([127, 0, 0, 1]);
         let credentials = Credentials::new(&ips.iter().copied().chain([loopback]).collect::<Vec<_>>());
-        let mut etcd = tools.command("etcd");
-        etcd.args(["--unsafe-no-fsync", "--log-level=warn", "--listen-peer-urls=http://127.0.0.1:2380"])
-            .arg(format!("--listen-client-urls={ETCD}"))
-            .arg(format!("--advertise-client-urls={ETCD}"))
-            .arg("--quota-backend-bytes=8589934592")
-            .arg("--data-dir")
-            .arg(directory.path().join("etcd"));
-        let etcd = Daemon::start("etcd", place.clone(), etcd, directory.path());
+        credentials.set_tokens(users);
+        let etcd = Daemon::start("etcd", place.clone(), etcd(&tools, &directory), directory.path());
+        let running = Mutex::new(Running { port: PORT, controllers: None, api_server: None, etcd });
         let more = more.iter().map(ToString::to_string).collect();
-        let ips = ips.to_vec();
-        let mut plane = Self {
-            controllers: None,
-            api_server: None,
-            etcd,
-            tools,
-            place,
-            ips,
-            more,
-            credentials,
-            directory,
-        };
-        plane.start_api_server();
-        plane.start_controllers();
+        let plane = Self { running, tools, place, ips: ips.to_vec(), more, credentials, directory };
+        plane.start_at(PORT);
         plane
     }
 
@@ -99,7 +95,7 @@ impl Plane {
 
     /// Where the API server listens.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ips[0], PORT)
+        SocketAddr::new(self.ips[0], self.running().port)
     }
 
     /// Who may use it.
@@ -118,54 +114,40 @@ impl Plane {
         Kubectl::new(self.tools.clone(), self.place.clone(), kubeconfig.to_owned(), cache)
     }
 
-    /// A kubeconfig for the user who may do anything.
-    pub fn admin(&self) -> PathBuf {
-        self.credentials.admin(&self.url())
-    }
-
-    /// Starts the API server and waits until it is ready.
-    pub fn start_api_server(&mut self) {
-        assert!(self.api_server.is_none(), "an API server runs already");
-        let command = self.api_server_command();
-        let server = Daemon::start("kube-apiserver", self.place.clone(), command, self.directory.path());
-        self.api_server = Some(server);
+    /// Starts API server and controllers at a port, in the place of those that run, and waits until it is ready.
+    pub fn start_at(&self, port: u16) {
+        self.kill();
+        self.running().port = port;
+        let name = "kube-apiserver";
+        let server = Daemon::start(name, self.place.clone(), self.api_server(port), self.directory.path());
+        self.running().api_server = Some(server);
         self.wait_until_ready();
-    }
-
-    /// Kills the API server, and with it every watch.
-    pub fn kill_api_server(&mut self) {
-        assert!(self.api_server.take().is_some(), "no API server runs");
-    }
-
-    /// Starts the EndpointSlice controller.
-    pub fn start_controllers(&mut self) {
-        let mut command = self.tools.command("kube-controller-manager");
-        command
-            .arg("--kubeconfig")
-            .arg(self.credentials.admin(&self.url()))
-            // What else it can do is not asked for: no controller deletes pods of nodes that have no kubelet.
-            .args(["--controllers=endpointslice-controller,namespace-controller", "--leader-elect=false"])
-            .args(["--kube-api-qps=500", "--kube-api-burst=1000", "--secure-port=0"]);
         let name = "kube-controller-manager";
-        self.controllers = Some(Daemon::start(name, self.place.clone(), command, self.directory.path()));
+        let controllers = Daemon::start(name, self.place.clone(), self.controllers(), self.directory.path());
+        self.running().controllers = Some(controllers);
     }
 
-    /// Kills the controllers: slices stay as they are.
-    pub fn kill_controllers(&mut self) {
-        self.controllers = None;
+    /// Kills API server and controllers, and with them every watch. What is stored stays.
+    pub fn kill(&self) {
+        let mut running = self.running();
+        (running.controllers, running.api_server) = (None, None);
     }
 
-    /// The end of the API server's log.
-    pub fn api_server_log(&self) -> String {
-        self.api_server.as_ref().map(Daemon::log).unwrap_or_default()
+    /// The process id of the API server.
+    pub fn api_server_id(&self) -> u32 {
+        self.running().api_server.as_mut().unwrap().id()
     }
 
-    fn api_server_command(&self) -> Command {
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn api_server(&self, port: u16) -> Command {
         let file = |name: &str| self.credentials.file(name).display().to_string();
         let mut command = self.tools.command("kube-apiserver");
         command
             .arg(format!("--etcd-servers={ETCD}"))
-            .arg(format!("--secure-port={PORT}"))
+            .arg(format!("--secure-port={port}"))
             .arg(format!("--advertise-address={}", self.ips[0]))
             .arg(format!("--tls-cert-file={}", file("server.crt")))
             .arg(format!("--tls-private-key-file={}", file("server.key")))
@@ -183,17 +165,41 @@ impl Plane {
         command
     }
 
-    fn wait_until_ready(&mut self) {
-        let (address, end) = (self.address(), Instant::now() + PATIENCE);
-        let kubectl = self.kubectl();
-        let Some(server) = &mut self.api_server else { return };
+    fn controllers(&self) -> Command {
+        let mut command = self.tools.command("kube-controller-manager");
+        command
+            .arg("--kubeconfig")
+            .arg(self.credentials.admin(&self.url()))
+            // No others: one would delete the pods of nodes that have no kubelet.
+            .args(["--controllers=endpointslice-controller,namespace-controller", "--leader-elect=false"])
+            .args(["--kube-api-qps=500", "--kube-api-burst=1000", "--secure-port=0"]);
+        command
+    }
+
+    fn wait_until_ready(&self) {
+        let (address, kubectl) = (self.address(), self.kubectl());
         let listens = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+        let end = Instant::now() + PATIENCE;
         // kubectl takes a tenth of a second of a core each time.
         while !self.place.run(listens).unwrap() || !kubectl.succeeds(&["get", "--raw", "/readyz"]) {
+            let mut running = self.running();
+            running.etcd.assert_runs();
+            let server = running.api_server.as_mut().unwrap();
             server.assert_runs();
-            self.etcd.assert_runs();
             assert!(Instant::now() < end, "the API server does not get ready:\n{}", server.log());
+            drop(running);
             thread::sleep(PAUSE);
         }
     }
+}
+
+fn etcd(tools: &Tools, directory: &Scratch) -> Command {
+    let mut etcd = tools.command("etcd");
+    etcd.args(["--unsafe-no-fsync", "--log-level=warn", "--listen-peer-urls=http://127.0.0.1:2380"])
+        .arg(format!("--listen-client-urls={ETCD}"))
+        .arg(format!("--advertise-client-urls={ETCD}"))
+        .arg(format!("--quota-backend-bytes={}", 8_u64 << 30))
+        .arg("--data-dir")
+        .arg(directory.path().join("etcd"));
+    etcd
 }
