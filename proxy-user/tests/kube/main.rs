@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod agent;
+mod bad_days;
 #[path = "../command/mod.rs"]
 mod command;
 mod controller;

@@ -3,7 +3,7 @@
 use crate::stage::{Stage, TARGET};
 use serde_json::{Value, json};
 use shunt::lab::{Place, TcpServer, UdpServer, lan};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A pod that answers with its name over TCP and UDP, IPv4 and IPv6, and sends back what it is sent; and its object.
 /// Dropping it ends its servers, not its object.
@@ -37,6 +37,10 @@ impl Pod {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn ipv4(&self) -> Ipv4Addr {
+        self.pod.ipv4()
     }
 
     /// Where clients in it are.
