@@ -54,7 +54,12 @@ impl Module {
 
     /// Fails unless there is a Go that takes the module.
     pub fn check_go(&self) -> Result<()> {
-        command::output(self.go().args(["list", "-m"])).map(|_| ())
+        match self.go().args(["list", "-m"]).output() {
+            Ok(output) if output.status.success() => Ok(()),
+            // "go.mod requires go >= 1.26.0 (running go 1.19.8)"
+            Ok(output) => bail!("{}", String::from_utf8_lossy(&output.stderr).trim_end()),
+            Err(error) => bail!("cannot run go: {error}"),
+        }
     }
 
     /// Builds a package of the module into a file; objects are kept in a cache of their own, which takes gigabytes.

@@ -31,6 +31,9 @@ const TOOLS: [(&str, &str); 5] = [
     ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
 ];
 
+/// Only benches run it.
+const PEER: &str = "kube-proxy";
+
 /// Options of `kube-tools`.
 #[derive(Args)]
 pub struct Options {
@@ -62,8 +65,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             if let Err(error) = module.check_go() {
                 eprintln!("{name} cannot be built: {error:#}");
                 eprintln!(
-                    "either install Go {} or later (https://go.dev/dl; Debian 12 has an older one), or set \
-                     KUBEBUILDER_ASSETS to a directory with these programs",
+                    "either put Go {} or later on PATH (Debian 12 has an older one), or set KUBEBUILDER_ASSETS to a \
+                     directory with these programs",
                     module.go_version
                 );
                 return Ok(ExitCode::from(NO_GO));
@@ -80,6 +83,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         fs::remove_dir_all(&cache).with_context(|| format!("remove({})", cache.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the tests find all that they run; the search is that of `proxy-user/tests/kube/plane/tools.rs`.
+pub fn are_there() -> bool {
+    let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let directories: Vec<_> = assets.into_iter().chain([checkout().join("target/kube-tools")]).collect();
+    let is_there = |name: &str| directories.iter().any(|directory| directory.join(name).is_file());
+    TOOLS.iter().all(|(name, _)| *name == PEER || is_there(name))
 }
 
 /// Makes `link` point to `path`.
