@@ -81,7 +81,7 @@ impl<'a> Agent<'a> {
     }
 
     /// What the maps should hold: made by `shunt plan` of what the API server lists, with no past.
-    pub fn from_scratch(&self, kubectl: &Kubectl) -> String {
+    pub fn made_from_scratch(&self, kubectl: &Kubectl) -> String {
         let objects = kubectl.run(&["get", "services,endpointslices,nodes,servicecidrs", "-A", "-o", "json"]);
         let file = self.site.directory.path().join("objects.json");
         fs::write(&file, objects).unwrap();

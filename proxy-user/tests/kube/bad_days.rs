@@ -49,7 +49,7 @@ impl<'a> Scene<'a> {
         let both = names(["web-1", "web-2"]);
         becomes_within(FOUND_OUT, "followed again", &both, || answers(&self.client(), self.to));
         traffic.assert_served();
-        let wanted = self.agent.from_scratch(&self.stage.plane.kubectl());
+        let wanted = self.agent.made_from_scratch(&self.stage.plane.kubectl());
         becomes("the maps", &wanted, || self.agent.site.dump());
     }
 }
@@ -74,7 +74,7 @@ fn a_service_that_is_made_again_with_its_address_is_the_new_one() {
     let spec = json!({ "clusterIP": ips[0], "clusterIPs": ips, "selector": { "app": "other" } });
     stage.serve("renamed", "ClusterIP", &spec);
     becomes("another name", &names(["other-1"]), || answers(&scene.client(), scene.to));
-    let wanted = scene.agent.from_scratch(&kubectl);
+    let wanted = scene.agent.made_from_scratch(&kubectl);
     becomes("the maps", &wanted, || scene.agent.site.dump());
 }
 

@@ -28,7 +28,7 @@ fn outage() -> Duration {
 
 /// The node's maps become what they would be had it seen nothing but the present.
 fn assert_as_from_scratch(stage: &Stage, agent: &Agent<'_>) {
-    let wanted = agent.from_scratch(&stage.plane.kubectl());
+    let wanted = agent.made_from_scratch(&stage.plane.kubectl());
     becomes_within(RETURN, "the maps", &wanted, || agent.site.dump());
 }
 
@@ -86,8 +86,11 @@ fn nobody_is_refused_while_the_api_server_is_away_and_nothing_is_missed() {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut ready = [true, false].into_iter().cycle();
-            while !done.load(Ordering::Relaxed) && four.try_set_ready(&stage, ready.next().unwrap()) {}
+            for ready in [true, false].into_iter().cycle() {
+                if done.load(Ordering::Relaxed) || !four.try_set_ready(&stage, ready) {
+                    return;
+                }
+            }
         });
         thread::sleep(Duration::from_secs(2));
         stage.plane.kill();
