@@ -2,7 +2,7 @@
 
 use crate::{
     command::{self, Site},
-    plane::Kubectl,
+    kubectl::Kubectl,
     stage::Stage,
 };
 use shunt::{
@@ -37,7 +37,7 @@ impl<'a> Agent<'a> {
     /// Starts it, and waits until it serves.
     pub fn start(stage: &'a Stage, node: usize) -> Self {
         let plane = &stage.plane;
-        Self::start_as(stage, node, &plane.credentials().kubeconfig(AGENT, TOKEN, &plane.url()))
+        Self::start_as(stage, node, &plane.credentials().kubeconfig(AGENT, TOKEN, &plane.url()).unwrap())
     }
 
     /// The same with other credentials.

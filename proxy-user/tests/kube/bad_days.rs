@@ -3,9 +3,8 @@
 use crate::{
     agent::{AGENT, Agent},
     becomes, becomes_within,
-    plane::{HIDDEN_PORT, PORT},
     pod::Pod,
-    stage::{Stage, TARGET},
+    stage::{HIDDEN_PORT, PORT, Stage, TARGET},
     traffic::{Traffic, answers, names},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -49,7 +48,7 @@ impl<'a> Scene<'a> {
         let both = names(["web-1", "web-2"]);
         becomes_within(FOUND_OUT, "followed again", &both, || answers(&self.client(), self.to));
         traffic.assert_served();
-        let wanted = self.agent.made_from_scratch(&self.stage.plane.kubectl());
+        let wanted = self.agent.made_from_scratch(&self.stage.kubectl());
         becomes("the maps", &wanted, || self.agent.site.dump());
     }
 }
@@ -60,7 +59,7 @@ fn a_service_that_is_made_again_with_its_address_is_the_new_one() {
     let scene = Scene::new(&stage);
     let _other = stage.pod(1, "other", "other-1");
     let ips: Vec<_> = stage.cluster_ips("web").iter().map(SocketAddr::ip).collect();
-    let kubectl = stage.plane.kubectl();
+    let kubectl = stage.kubectl();
     for round in 0..3 {
         for (app, name) in [("other", "other-1"), ("web", "web-1")] {
             kubectl.run(&["delete", "service", "web"]);
@@ -82,7 +81,7 @@ fn a_service_that_is_made_again_with_its_address_is_the_new_one() {
 fn a_slice_may_come_before_its_service_and_stay_after_it() {
     let Some(stage) = Stage::new() else { return };
     let scene = Scene::new(&stage);
-    let kubectl = stage.plane.kubectl();
+    let kubectl = stage.kubectl();
     kubectl.create(&json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
         "metadata": { "name": "by-hand-1", "labels": {
@@ -112,18 +111,18 @@ fn a_watch_whose_past_is_forgotten_begins_anew() {
     let Some(stage) = Stage::new() else { return };
     let scene = Scene::new(&stage);
     scene.survives(|| {
-        let kubectl = stage.plane.kubectl();
+        let kubectl = stage.kubectl();
         let list = kubectl.run(&["get", "--raw", "/apis/discovery.k8s.io/v1/endpointslices?limit=1"]);
         let list: Value = serde_json::from_str(&list).unwrap();
         let version = list["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
         stage.plane.kill();
         // Changes before it is there again for the node, and a server that knows nothing of what was before it.
-        stage.plane.start_at(HIDDEN_PORT);
+        stage.plane.start_at(HIDDEN_PORT).unwrap();
         stage.serve("new", "ClusterIP", &json!({ "selector": { "app": "web" } }));
         becomes("slices", &false, || stage.endpoints("new", ToString::to_string).is_empty());
-        stage.plane.start_at(PORT);
+        stage.plane.start_at(PORT).unwrap();
         let path = "/apis/discovery.k8s.io/v1/endpointslices?watch=1&timeoutSeconds=2&resourceVersion=";
-        let said = stage.plane.kubectl().run(&["get", "--raw", &format!("{path}{version}")]);
+        let said = stage.kubectl().run(&["get", "--raw", &format!("{path}{version}")]);
         assert!(said.contains("\"code\":410"), "{said}");
     });
 }
@@ -133,7 +132,7 @@ fn an_api_server_that_hangs_is_waited_for() {
     let Some(stage) = Stage::new() else { return };
     let scene = Scene::new(&stage);
     scene.survives(|| {
-        let id = Pid::from_raw(stage.plane.api_server_id().try_into().unwrap()).unwrap();
+        let id = Pid::from_raw(stage.plane.api_server_id().unwrap().try_into().unwrap()).unwrap();
         kill_process(id, Signal::STOP).unwrap();
         thread::sleep(Duration::from_secs(10));
         kill_process(id, Signal::CONT).unwrap();
@@ -153,8 +152,7 @@ fn a_connection_that_died_in_silence_is_found_out() {
     scene.survives(|| {
         // No FIN and no reset crosses: for the node its watches are as quiet as ever.
         link("down");
-        stage.plane.kill();
-        stage.plane.start_at(PORT);
+        stage.plane.start_again().unwrap();
         link("up");
     });
 }
@@ -165,11 +163,10 @@ fn a_token_that_is_no_longer_good_is_read_again() {
     let scene = Scene::new(&stage);
     scene.survives(|| {
         let credentials = stage.plane.credentials();
-        credentials.set_tokens(&[("another-token", AGENT)]);
-        stage.plane.kill();
-        stage.plane.start_at(PORT);
+        credentials.set_users(&[("another-token".to_owned(), AGENT.to_owned())]).unwrap();
+        stage.plane.start_again().unwrap();
         thread::sleep(Duration::from_secs(3));
         // As the kubelet does with the token of a pod.
-        credentials.set_token(AGENT, "another-token");
+        credentials.set_token(AGENT, "another-token").unwrap();
     });
 }

@@ -78,7 +78,7 @@ fn clients_reach_the_pods_that_are_ready_by_every_address() {
     for (from, to) in &ways {
         becomes(&format!("{to} without pods"), &refused(), || answers(from, *to));
     }
-    stage.plane.kubectl().run(&["delete", "service", "web"]);
+    stage.kubectl().run(&["delete", "service", "web"]);
     becomes("nothing of the Service is left", &false, || agent.site.dump().contains("\"web\""));
 }
 

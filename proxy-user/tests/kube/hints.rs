@@ -38,10 +38,7 @@ fn traffic_stays_in_the_zone_or_on_the_node_as_hints_say() {
     far.set_ready(&stage, true);
     becomes("served again", &names(["far"]), || answers(&agents[1].node(), to));
 
-    stage
-        .plane
-        .kubectl()
-        .patch("service/web", &json!({ "spec": { "trafficDistribution": "PreferSameNode" } }));
+    stage.kubectl().patch("service/web", &json!({ "spec": { "trafficDistribution": "PreferSameNode" } }));
     let nodes = ["node-1".to_owned(), "node-2".to_owned()].into();
     becomes("nodes in hints", &nodes, || stage.endpoints("web", hinted("forNodes", "name")));
     becomes("the first node", &here, || answers(&agents[0].node(), to));
@@ -51,7 +48,7 @@ fn traffic_stays_in_the_zone_or_on_the_node_as_hints_say() {
     // Its own terminating pod is no better than a ready one elsewhere.
     becomes("none is ready here", &names(["far"]), || answers(&agents[0].node(), to));
 
-    stage.plane.kubectl().patch("service/web", &json!({ "spec": { "trafficDistribution": null } }));
+    stage.kubectl().patch("service/web", &json!({ "spec": { "trafficDistribution": null } }));
     other.set_ready(&stage, true);
     let anywhere = names(["far", "other"]);
     becomes("without hints", &anywhere, || answers(&agents[0].node(), to));

@@ -3,9 +3,8 @@
 use crate::{
     agent::Agent,
     becomes, becomes_within,
-    plane::{HIDDEN_PORT, PORT},
     pod::Pod,
-    stage::Stage,
+    stage::{HIDDEN_PORT, PORT, Stage},
     traffic::{Traffic, answers, names},
 };
 use serde_json::json;
@@ -28,7 +27,7 @@ fn outage() -> Duration {
 
 /// The node's maps become what they would be had it seen nothing but the present.
 fn assert_as_from_scratch(stage: &Stage, agent: &Agent<'_>) {
-    let wanted = agent.made_from_scratch(&stage.plane.kubectl());
+    let wanted = agent.made_from_scratch(&stage.kubectl());
     becomes_within(RETURN, "the maps", &wanted, || agent.site.dump());
 }
 
@@ -36,12 +35,12 @@ fn assert_as_from_scratch(stage: &Stage, agent: &Agent<'_>) {
 /// changes behind the node's back. All pods live on, so whatever a node serves is served by somebody.
 fn away(stage: &Stage, [comes, goes]: [&Pod; 2], new: &str, old: &str) -> Pod {
     let start = Instant::now();
-    stage.plane.start_at(HIDDEN_PORT);
+    stage.plane.start_at(HIDDEN_PORT).unwrap();
     comes.set_ready(stage, true);
     goes.delete(stage);
     let pod = stage.pod(1, "web", &format!("{new}-pod"));
     stage.serve(new, "ClusterIP", &json!({ "selector": { "app": "web" } }));
-    stage.plane.kubectl().run(&["delete", "service", old]);
+    stage.kubectl().run(&["delete", "service", old]);
     let ready = |endpoint: &serde_json::Value| {
         let name = endpoint["targetRef"]["name"].as_str().unwrap().to_owned();
         (endpoint["conditions"]["ready"] == true).then_some(name)
@@ -51,7 +50,7 @@ fn away(stage: &Stage, [comes, goes]: [&Pod; 2], new: &str, old: &str) -> Pod {
         [comes.name(), pod.name(), goes.name()].map(|name| ready.iter().any(|ready| ready == name))
     });
     thread::sleep(outage().saturating_sub(start.elapsed()));
-    stage.plane.start_at(PORT);
+    stage.plane.start_at(PORT).unwrap();
     pod
 }
 

@@ -31,7 +31,7 @@ impl Pod {
                 "terminationGracePeriodSeconds": 600,
             },
         });
-        stage.plane.kubectl().apply(&object);
+        stage.kubectl().apply(&object);
         Self { name: name.to_owned(), _servers: (tcp.into(), udp.into()), pod }
     }
 
@@ -50,12 +50,12 @@ impl Pod {
 
     /// Tells the cluster of its addresses and whether it is ready.
     pub fn set_ready(&self, stage: &Stage, ready: bool) {
-        stage.plane.kubectl().patch_status(&self.object(), &self.status(ready));
+        stage.kubectl().patch_status(&self.object(), &self.status(ready));
     }
 
     /// The same, where the API server may be away; false if it is.
     pub fn try_set_ready(&self, stage: &Stage, ready: bool) -> bool {
-        stage.plane.kubectl().try_patch_status(&self.object(), &self.status(ready))
+        stage.kubectl().try_patch_status(&self.object(), &self.status(ready))
     }
 
     fn object(&self) -> String {
@@ -74,11 +74,11 @@ impl Pod {
 
     /// Asks it to end: it terminates from now on, and its kubelet gives it time.
     pub fn delete(&self, stage: &Stage) {
-        stage.plane.kubectl().run(&["delete", "pod", &self.name, "--wait=false"]);
+        stage.kubectl().run(&["delete", "pod", &self.name, "--wait=false"]);
     }
 
     /// Says that it has ended.
     pub fn ended(self, stage: &Stage) {
-        stage.plane.kubectl().run(&["delete", "pod", &self.name, "--grace-period=0", "--force"]);
+        stage.kubectl().run(&["delete", "pod", &self.name, "--grace-period=0", "--force"]);
     }
 }

@@ -2,20 +2,27 @@
 
 use crate::{
     agent::{AGENT, Agent, TOKEN},
-    plane::{Plane, Tools},
+    kubectl::Kubectl,
     pod::Pod,
 };
 use serde_json::{Value, json};
-use shunt::lab::lan::{self, Host, Lan};
+use shunt::lab::{
+    control_plane::{ControlPlane, Options, Tools},
+    lan::{self, Host, Lan},
+};
 use std::{
     collections::BTreeSet,
     env,
     net::{IpAddr, SocketAddr},
-    sync::LazyLock,
+    path::Path,
 };
 
 /// Load-balancer addresses, which the client outside sends to the first node.
 pub const BALANCERS: [&str; 2] = ["203.0.113.200", "2001:db8:203::200"];
+
+/// Where the API server listens that everybody knows, and where one that only kubectl and the controllers know of.
+pub const PORT: u16 = 6443;
+pub const HIDDEN_PORT: u16 = 6444;
 
 /// The zones of the nodes, in turn.
 pub const ZONES: [&str; 2] = ["zone-a", "zone-b"];
@@ -25,7 +32,7 @@ pub const TARGET: u16 = 8080;
 
 /// The stage. Pods and agents are made by it and dropped before it.
 pub struct Stage {
-    pub plane: Plane,
+    pub plane: ControlPlane,
     pub lan: Lan,
     _control: Host,
 }
@@ -38,32 +45,28 @@ impl Stage {
 
     /// The same with more arguments for the API server.
     pub fn with(api_server: &[&str]) -> Option<Self> {
-        if crate::command::skipped() {
-            return None;
-        }
-        static TOOLS: LazyLock<Result<Tools, String>> = LazyLock::new(Tools::find);
-        let tools = match &*TOOLS {
-            Ok(tools) => tools.clone(),
-            Err(reason) => {
-                assert!(env::var_os("SHUNT_REQUIRE_KUBE").is_none(), "{reason}");
-                eprintln!("SKIPPED, no test against a real API server: {reason}");
-                return None;
-            }
-        };
+        let tools = tools()?;
         let lan = Lan::new(&lan::Options::default()).unwrap();
         for (ip, prefix) in BALANCERS.map(parse).into_iter().zip([32, 128]) {
             let (client, node) = (lan.client(), lan.node(0).ip_like(ip));
             client.add_route(ip, prefix, Some(node), client.device()).unwrap();
         }
         let control = lan.add_client("control-plane").unwrap();
-        let ips = [control.ipv4().into(), control.ipv6().into()];
-        let plane = Plane::start(tools, &control, &ips, api_server, &[(TOKEN, AGENT)]);
+        let mut options = Options::on(&control, tools);
+        options.users.push((TOKEN.to_owned(), AGENT.to_owned()));
+        options.arguments.extend(api_server.iter().map(ToString::to_string));
+        let plane = ControlPlane::start(options).unwrap_or_else(|error| panic!("{error}"));
         let stage = Self { plane, lan, _control: control };
         for index in 0..stage.lan.nodes().len() {
             // Server-side apply does not know two addresses of one type apart.
-            stage.plane.kubectl().create(&stage.node_object(index));
+            stage.kubectl().create(&stage.node_object(index));
         }
         Some(stage)
+    }
+
+    /// kubectl of the user who may do anything.
+    pub fn kubectl(&self) -> Kubectl {
+        Kubectl(self.plane.kubectl().unwrap())
     }
 
     /// The Node object of a node, as its kubelet registers it.
@@ -108,19 +111,19 @@ impl Stage {
             },
         });
         service["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        self.plane.kubectl().apply(&service);
+        self.kubectl().apply(&service);
     }
 
     /// Its ClusterIPs with its port.
     pub fn cluster_ips(&self, service: &str) -> Vec<SocketAddr> {
-        let service = self.plane.kubectl().get(&["service", service]);
+        let service = self.kubectl().get(&["service", service]);
         let ips = service["spec"]["clusterIPs"].as_array().unwrap().iter();
         ips.map(|ip| SocketAddr::new(parse(ip.as_str().unwrap()), 80)).collect()
     }
 
     /// The addresses of a node with its NodePort for TCP.
     pub fn node_ports(&self, service: &str, node: usize) -> Vec<SocketAddr> {
-        let service = self.plane.kubectl().get(&["service", service]);
+        let service = self.kubectl().get(&["service", service]);
         let port = service["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
         let node = self.lan.node(node);
         let ips: [IpAddr; 2] = [node.ipv4().into(), node.ipv6().into()];
@@ -131,18 +134,32 @@ impl Stage {
     pub fn balance(&self, service: &str) -> Vec<SocketAddr> {
         let ingress: Vec<_> = BALANCERS.iter().map(|ip| json!({ "ip": ip })).collect();
         let status = json!({ "loadBalancer": { "ingress": ingress } });
-        self.plane.kubectl().patch_status(&format!("service/{service}"), &status);
+        self.kubectl().patch_status(&format!("service/{service}"), &status);
         BALANCERS.map(|ip| SocketAddr::new(parse(ip), 80)).into()
     }
 
     /// The endpoints of one family that its slices list, by what `pick` makes of them.
     pub fn endpoints<T: Ord>(&self, service: &str, pick: impl Fn(&Value) -> T) -> BTreeSet<T> {
         let label = format!("kubernetes.io/service-name={service}");
-        let slices = self.plane.kubectl().get(&["endpointslices", "-l", &label]);
+        let slices = self.kubectl().get(&["endpointslices", "-l", &label]);
         let ipv4 = slices["items"].as_array().unwrap().iter().filter(|slice| slice["addressType"] == "IPv4");
         let endpoints = ipv4.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
         endpoints.map(pick).collect()
     }
+}
+
+/// The programs; `None`, with the reason printed, where no lab can be made or they are missing.
+pub fn tools() -> Option<Tools> {
+    if crate::command::skipped() {
+        return None;
+    }
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kube-tools");
+    let tools = Tools::find(&directory);
+    if let Err(reason) = &tools {
+        assert!(env::var_os("SHUNT_REQUIRE_KUBE").is_none(), "{reason}");
+        eprintln!("SKIPPED, no test against a real API server: {reason}");
+    }
+    tools.ok()
 }
 
 pub fn parse(ip: &str) -> IpAddr {

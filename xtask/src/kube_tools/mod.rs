@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the tests find all that they run; the search is that of `proxy-user/tests/kube/plane/tools.rs`.
+/// Whether the tests find all that they run; the search is that of `shunt::lab::control_plane::Tools`.
 pub fn are_there() -> bool {
     let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let directories: Vec<_> = assets.into_iter().chain([checkout().join("target/kube-tools")]).collect();
