@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod deps;
 mod kernels;
+mod kube_tools;
 mod record;
 mod test;
 mod toolchain;
@@ -31,6 +32,8 @@ enum Task {
     Test(test::Options),
     /// Builds Shunt and shows it at work in network namespaces of its own; needs root.
     Demo,
+    /// Finds or builds kube-apiserver, etcd and the other Kubernetes programs that tests run.
+    KubeTools(kube_tools::Options),
     /// Boots older kernels in virtual machines and loads the committed object there.
     Kernels(kernels::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Demo => demo::run(),
+        Task::KubeTools(options) => kube_tools::run(&options),
         Task::Kernels(options) => kernels::run(&options),
     };
     result.unwrap_or_else(|error| {
