@@ -8,7 +8,10 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use http::Method;
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Instant};
+use std::{collections::BTreeSet, time::Instant};
+
+/// The node's address, which is its own on the link to the control plane.
+const NODE_ADDRESS: &str = "10.9.0.2";
 
 /// Requests at a time.
 const PARALLEL: usize = 32;
@@ -18,8 +21,8 @@ const PARALLEL: usize = 32;
 /// # Errors
 /// Where the API server refuses one.
 pub fn load(plane: &Plane, cluster: &SampleCluster) -> Result<f64> {
-    let kubeconfig = plane.kubeconfig(Ipv4Addr::LOCALHOST)?;
-    plane.namespace.run(|| {
+    let kubeconfig = plane.kubeconfig()?;
+    plane.namespace().run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let api = Api::new(&kubeconfig).await?;
@@ -44,7 +47,7 @@ pub fn load(plane: &Plane, cluster: &SampleCluster) -> Result<f64> {
 
 /// What the others need.
 async fn frame(api: &Api, cluster: &SampleCluster) -> Result<()> {
-    let node = objects::node(NODE, "10.9.0.2");
+    let node = objects::node(NODE, NODE_ADDRESS);
     api.call(&Call { method: Method::POST, path: "/api/v1/nodes".to_owned(), body: node.clone() }).await?;
     api.call(&Call { method: Method::PUT, path: format!("/api/v1/nodes/{NODE}/status"), body: node }).await?;
     let namespaces: BTreeSet<_> = (0..cluster.services()).map(|s| cluster.service(s).name.namespace).collect();

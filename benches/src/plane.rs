@@ -1,64 +1,140 @@
-//! TEMPORARY: replaced by shunt::lab::control_plane.
-use anyhow::{Result, ensure};
-use shunt::lab::{Namespace, Process, Scratch};
-use std::{fs, net::Ipv4Addr, path::{Path, PathBuf}, process::{Command, Stdio}, time::{Duration, Instant}};
+//! A real control plane for scenarios: in a network namespace of its own, joined to those of agents only, set up so
+//! that it is never what a measurement waits for.
 
+use anyhow::{Context as _, Result, ensure};
+use shunt::lab::{
+    Namespace, Scratch,
+    control_plane::{ControlPlane, Options, Tools},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+/// Where `cargo xtask kube-tools` puts the programs.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/kube-tools");
+
+/// The API server's own address, and its port.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const PORT: u16 = 6_443;
+
+/// Requests are neither queued nor refused, however many there are: a limit would flatten the very peaks that are
+/// looked for.
+const UNLIMITED: [&str; 3] = [
+    "--enable-priority-and-fairness=false",
+    "--max-requests-inflight=10000",
+    "--max-mutating-requests-inflight=10000",
+];
+
+/// One entry for each request, as it was received.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [ResponseStarted, ResponseComplete, Panic]
+rules: [{level: Metadata}]
+";
+
+/// A control plane without controllers. Dropping it ends it.
+#[derive(Debug)]
 pub struct Plane {
-    api: Option<Process>,
-    _etcd: Process,
-    pub namespace: Namespace,
-    pub files: Scratch,
-    audit: bool,
+    control: ControlPlane,
+    tools: Tools,
+    files: Scratch,
+    namespace: Namespace,
 }
 
-pub fn tools() -> PathBuf { "/root/.cache/shunt/kube-tools/v1.36.3".into() }
-
 impl Plane {
-    pub fn start(audit: bool) -> Result<Self> {
-        let files = Scratch::new()?;
-        let namespace = Namespace::new("control plane")?;
-        let dir = files.path();
-        let status = Command::new("openssl").args(["genrsa", "-out"]).arg(dir.join("sa.key")).arg("2048").stderr(Stdio::null()).status()?;
-        ensure!(status.success());
-        files.write("tokens.csv", "admintok,admin,1,system:masters\n")?;
-        if audit { files.write("audit.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [ResponseStarted, ResponseComplete, Panic]\nrules: [{level: Metadata}]\n")?; }
-        let mut etcd = Command::new(tools().join("etcd"));
-        etcd.arg("--data-dir").arg(dir.join("etcd")).args(["--unsafe-no-fsync", "--listen-client-urls", "http://127.0.0.1:2379", "--advertise-client-urls", "http://127.0.0.1:2379", "--listen-peer-urls", "http://127.0.0.1:2380", "--quota-backend-bytes", "4294967296", "--log-level", "error"]);
-        etcd.stdin(Stdio::null()).stdout(fs::File::create(dir.join("etcd.log"))?).stderr(fs::File::create(dir.join("etcd.err"))?);
-        namespace.enter_command(&mut etcd);
-        let etcd = Process::start(&mut etcd)?;
-        let mut plane = Self { api: None, _etcd: etcd, namespace, files, audit };
-        plane.start_api()?;
-        Ok(plane)
+    /// Starts it, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Where a program is missing or does not start.
+    pub fn start() -> Result<Self> {
+        let tools = tools()?;
+        let (namespace, files) = (Namespace::new("control plane")?, Scratch::new()?);
+        namespace.forward()?;
+        namespace.add_address("lo", ADDRESS.into(), 32)?;
+        let policy = files.write("audit-policy.yaml", AUDIT_POLICY)?;
+        let audit = [
+            format!("--audit-policy-file={}", policy.display()),
+            format!("--audit-log-path={}", audit_log(&files).display()),
+            // Never another file.
+            "--audit-log-maxsize=0".to_owned(),
+        ];
+        let arguments = UNLIMITED.into_iter().map(str::to_owned).chain(audit).collect();
+        let control = ControlPlane::start(Options {
+            place: (&namespace).into(),
+            ip: ADDRESS.into(),
+            port: PORT,
+            controllers: Vec::new(),
+            arguments,
+            ..Options::on_loopback(tools.clone())
+        })?;
+        Ok(Self { control, tools, files, namespace })
     }
-    pub fn kill_api(&mut self) { self.api = None; }
-    pub fn start_api(&mut self) -> Result<()> {
-        let dir = self.files.path();
-        let mut api = Command::new(tools().join("kube-apiserver"));
-        api.args(["--etcd-servers", "http://127.0.0.1:2379", "--secure-port", "6443", "--bind-address", "0.0.0.0", "--service-cluster-ip-range", "10.96.0.0/12", "--service-account-issuer", "https://x", "--authorization-mode", "RBAC", "--enable-priority-and-fairness=false", "--max-requests-inflight", "3000", "--max-mutating-requests-inflight", "3000", "--endpoint-reconciler-type", "none", "--advertise-address", "127.0.0.1", "-v", "0"]);
-        for (flag, file) in [("--cert-dir", "certs"), ("--service-account-key-file", "sa.key"), ("--service-account-signing-key-file", "sa.key"), ("--token-auth-file", "tokens.csv")] { api.arg(flag).arg(dir.join(file)); }
-        if self.audit { api.arg("--audit-policy-file").arg(dir.join("audit.yaml")).arg("--audit-log-path").arg(dir.join("audit.log")).args(["--audit-log-maxsize", "0", "--audit-log-mode", "blocking"]); }
-        let log = fs::File::options().create(true).append(true).open(dir.join("api.log"))?;
-        api.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.namespace.enter_command(&mut api);
-        self.api = Some(Process::start(&mut api)?);
-        self.wait_ready()
+
+    /// Its network namespace.
+    #[must_use]
+    pub const fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
-    fn wait_ready(&self) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            let mut curl = Command::new("curl");
-            curl.args(["-sk", "-H", "Authorization: Bearer admintok", "-o", "/dev/null", "-w", "%{http_code}", "https://127.0.0.1:6443/readyz"]);
-            self.namespace.enter_command(&mut curl);
-            if curl.output()?.stdout == b"200" { return Ok(()); }
-            ensure!(Instant::now() < end, "kube-apiserver: {}", fs::read_to_string(self.files.path().join("api.log"))?);
-            std::thread::sleep(Duration::from_millis(100));
-        }
+
+    /// The programs.
+    #[must_use]
+    pub const fn control(&self) -> &ControlPlane {
+        &self.control
     }
-    pub fn kubeconfig(&self, address: Ipv4Addr) -> Result<PathBuf> {
-        let text = format!("apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: 'https://{address}:6443', insecure-skip-tls-verify: true}}}}]\nusers: [{{name: a, user: {{token: admintok}}}}]\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\ncurrent-context: a\n");
-        Ok(self.files.write(&format!("kubeconfig-{address}"), &text)?)
+
+    /// Where a Kubernetes program is.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub fn tool(&self, name: &str) -> Result<PathBuf> {
+        self.tools.path(name).with_context(|| format!("no {name} here: run `cargo xtask kube-tools`"))
     }
-    pub fn audit_log(&self) -> PathBuf { self.files.path().join("audit.log") }
-    pub fn _p(&self) -> &Path { self.files.path() }
+
+    /// A kubeconfig of the user who may do anything.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn kubeconfig(&self) -> Result<PathBuf> {
+        Ok(self.control.admin()?)
+    }
+
+    /// Where the API server writes down every request.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        audit_log(&self.files)
+    }
+
+    /// Joins a namespace to it: `eth0` there, with the second address of 10.9.`link`.0/30, and a route to the API
+    /// server.
+    ///
+    /// # Errors
+    /// Where one of the devices is there already.
+    pub fn join(&self, other: &Namespace, link: u8) -> Result<Ipv4Addr> {
+        let (here, there) = (Ipv4Addr::new(10, 9, link, 1), Ipv4Addr::new(10, 9, link, 2));
+        let device = format!("link{link}");
+        self.namespace.connect(&device, other, LINK)?;
+        self.namespace.add_address(&device, here.into(), 30)?;
+        other.add_address(LINK, there.into(), 30)?;
+        other.add_route(IpAddr::V4(ADDRESS), 32, Some(here.into()), LINK)?;
+        Ok(there)
+    }
+}
+
+/// The device of a namespace that leads to the control plane.
+pub const LINK: &str = "eth0";
+
+/// The Kubernetes programs, kube-proxy among them.
+///
+/// # Errors
+/// What is missing.
+pub fn tools() -> Result<Tools> {
+    let tools = Tools::find(Path::new(TOOLS)).map_err(anyhow::Error::msg)?;
+    ensure!(tools.path("kube-proxy").is_some(), "no kube-proxy here: run `cargo xtask kube-tools`");
+    Ok(tools)
+}
+
+fn audit_log(files: &Scratch) -> PathBuf {
+    files.path().join("audit.log")
 }

@@ -87,7 +87,7 @@ struct Found {
 pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
     let about = "an agent and kube-proxy (nftables, minSyncPeriod 1s) beside a real API server, 10 endpoints per service";
     let (mut report, amounts) = (Report::new("scale", about), Amounts::of(scale));
-    let plane = Plane::start(false)?;
+    let plane = Plane::start()?;
     let cluster = SampleCluster::new(amounts.services, ENDPOINTS);
     let took = load::load(&plane, &cluster)?;
     report.figures.push(Figure::new("Services and slices created in the API server", amounts.services, "s", vec![took]));

@@ -1,6 +1,6 @@
 //! The two that are compared, and how each is started.
 
-use crate::{cluster::NODE, plane};
+use crate::{cluster::NODE, plane::Plane};
 use anyhow::Result;
 use shunt::lab::Scratch;
 use std::{fmt, path::Path, process::Command};
@@ -26,11 +26,12 @@ impl Peer {
     pub fn command(
         self,
         agent: &Path,
-        kubeconfig: &Path,
+        plane: &Plane,
         files: &Scratch,
         cgroup: &Path,
         pins: &Path,
     ) -> Result<Command> {
+        let kubeconfig = plane.kubeconfig()?;
         if self == Self::Shunt {
             let mut command = Command::new(agent);
             command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(["--node", NODE]);
@@ -48,7 +49,7 @@ clusterCIDR: 10.128.0.0/9
 conntrack: {{maxPerCore: 0, min: 0, tcpCloseWaitTimeout: 0s, tcpEstablishedTimeout: 0s, udpTimeout: 0s, udpStreamTimeout: 0s}}
 "
         );
-        let mut command = Command::new(plane::tools().join("kube-proxy"));
+        let mut command = Command::new(plane.tool("kube-proxy")?);
         command.arg("--config").arg(files.write("kube-proxy.yaml", &config)?);
         Ok(command)
     }

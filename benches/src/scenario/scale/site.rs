@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, bail};
 use shunt::lab::{Bpffs, Cgroup, Namespace, Process, Scratch};
 use std::{
     fs::{self, File},
-    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
@@ -17,12 +16,6 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-/// The link between control plane and node.
-const PLANE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
-const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
-const PLANE_DEVICE: &str = "node";
-const NODE_DEVICE: &str = "eth0";
 
 /// Lines of a log that stand in an error.
 const LINES: usize = 30;
@@ -51,12 +44,8 @@ impl Site {
         let (namespace, files, pins) = (Namespace::new("node")?, Scratch::new()?, Bpffs::new()?);
         let cgroup = Arc::new(Cgroup::new()?);
         namespace.forward()?;
-        plane.namespace.connect(PLANE_DEVICE, &namespace, NODE_DEVICE)?;
-        plane.namespace.add_address(PLANE_DEVICE, IpAddr::V4(PLANE_ADDRESS), 24)?;
-        namespace.add_address(NODE_DEVICE, IpAddr::V4(NODE_ADDRESS), 24)?;
-        let kubeconfig = plane.kubeconfig(PLANE_ADDRESS)?;
-        let mut command =
-            peer.command(agent, &kubeconfig, &files, cgroup.path(), &pins.path().join("shunt"))?;
+        plane.join(&namespace, 0)?;
+        let mut command = peer.command(agent, plane, &files, cgroup.path(), &pins.path().join("shunt"))?;
         let log = File::create(files.path().join("log")).context("open(log)")?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         cgroup.at(&namespace).enter_command(&mut command);

@@ -80,7 +80,7 @@ impl Updates {
     /// # Errors
     /// Where one is refused, or is not programmed in two minutes.
     pub fn run(&mut self, plane: &Plane, site: &mut Site, count: u32, pace: Pace) -> Result<Latencies> {
-        let (tracker, kubeconfig) = (Arc::new(Tracker::default()), plane.kubeconfig(Ipv4Addr::LOCALHOST)?);
+        let (tracker, kubeconfig) = (Arc::new(Tracker::default()), plane.kubeconfig()?);
         let (ready, is_ready) = oneshot::channel();
         let changes = self.changes(count);
         let site = &*site;
@@ -94,7 +94,7 @@ impl Updates {
                 tracker.close();
                 followed
             });
-            let sent = plane.namespace.run(|| {
+            let sent = plane.namespace().run(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
                     let api = Api::new(&kubeconfig).await?;

@@ -10,7 +10,7 @@ use crate::{
     cluster::SampleCluster,
     footprint::Memory,
     load, objects,
-    plane::Plane,
+    plane::{LINK, Plane},
     report::{Figure, Report, Target},
 };
 use anyhow::{Context as _, Result, ensure};
@@ -19,16 +19,9 @@ use http::Method;
 use shunt::{lab::Namespace, model::ObjectName};
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr},
     process, thread,
     time::{Duration, Instant},
 };
-
-/// The link between control plane and agents.
-const PLANE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
-const AGENT_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 2);
-const PLANE_DEVICE: &str = "agents";
-const AGENT_DEVICE: &str = "eth0";
 
 /// How clients of the library's source call themselves.
 const AGENT: &str = "shunt/";
@@ -77,18 +70,16 @@ struct Found {
 pub fn run(scale: Scale) -> Result<Report> {
     let about = "agents (source and cluster state) and a real API server that is killed and comes back, 10 endpoints per service";
     let (mut report, amounts) = (Report::new("watchers", about), Amounts::of(scale));
-    let mut plane = Plane::start(true)?;
+    let plane = Plane::start()?;
     let cluster = SampleCluster::new(amounts.services, super::ENDPOINTS);
     load::load(&plane, &cluster)?;
     let agents = Namespace::new("agents")?;
-    plane.namespace.connect(PLANE_DEVICE, &agents, AGENT_DEVICE)?;
-    plane.namespace.add_address(PLANE_DEVICE, IpAddr::V4(PLANE_ADDRESS), 24)?;
-    agents.add_address(AGENT_DEVICE, IpAddr::V4(AGENT_ADDRESS), 24)?;
+    plane.join(&agents, 1)?;
     let mut found = [Found::default(), Found::default()];
     for round in 0..amounts.rounds {
         for (jitter, found) in [false, true].into_iter().zip(&mut found) {
             let marker = format!("{MARKER}{round}-{jitter}");
-            measure(&mut plane, &agents, &amounts, jitter, &marker, found)
+            measure(&plane, &agents, &amounts, jitter, &marker, found)
                 .with_context(|| format!("{} agents, jitter: {jitter}", amounts.agents))?;
         }
     }
@@ -107,14 +98,14 @@ pub fn run(scale: Scale) -> Result<Report> {
 
 /// A crowd, from its start over the end of the API server to when it is up to date again.
 fn measure(
-    plane: &mut Plane,
+    plane: &Plane,
     agents: &Namespace,
     amounts: &Amounts,
     jitter: bool,
     marker: &str,
     found: &mut Found,
 ) -> Result<()> {
-    let kubeconfig = plane.kubeconfig(PLANE_ADDRESS)?;
+    let kubeconfig = plane.kubeconfig()?;
     let size = amounts.agents as f64;
     let (memory, bytes, start) = (Memory::of(process::id())?.now, received(agents)?, Instant::now());
     let mut crowd = Crowd::start(agents, &kubeconfig, amounts.agents, jitter)?;
@@ -127,9 +118,9 @@ fn measure(
     mark(plane, &format!("{marker}-before"))?;
     crowd.have(&format!("{marker}-before"), LIMIT)?;
     let (log, bytes) = (audit::length(&plane.audit_log())?, received(agents)?);
-    plane.kill_api();
+    plane.control().kill();
     thread::sleep(amounts.away);
-    plane.start_api()?;
+    plane.control().start_again()?;
     let back = Instant::now();
     mark(plane, marker)?;
     let last = crowd.have(marker, LIMIT)?;
@@ -148,8 +139,8 @@ fn measure(
 
 /// Makes a Service that tells how far agents are.
 fn mark(plane: &Plane, name: &str) -> Result<()> {
-    let kubeconfig = plane.kubeconfig(Ipv4Addr::LOCALHOST)?;
-    plane.namespace.run(|| {
+    let kubeconfig = plane.kubeconfig()?;
+    plane.namespace().run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let api = Api::new(&kubeconfig).await?;
@@ -165,9 +156,9 @@ fn mark(plane: &Plane, name: &str) -> Result<()> {
 fn received(agents: &Namespace) -> Result<u64> {
     // The network namespace of the thread that reads.
     let text = agents.run(|| fs::read_to_string("/proc/thread-self/net/dev"))?.context("read(net/dev)")?;
-    let line = text.lines().find_map(|line| line.trim().strip_prefix(AGENT_DEVICE)?.strip_prefix(':'));
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(LINK)?.strip_prefix(':'));
     let bytes = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    bytes.with_context(|| format!("no {AGENT_DEVICE} in net/dev"))
+    bytes.with_context(|| format!("no {LINK} in net/dev"))
 }
 
 impl Found {
