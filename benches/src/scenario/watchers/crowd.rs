@@ -9,7 +9,7 @@ use shunt::{
     source::kube::{KubeSource, Options},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -33,11 +33,11 @@ pub struct Crowd {
 struct Seen {
     /// When each was first synced.
     synced: Vec<Instant>,
-    /// When each saw a Service, by its name: those that begin with [`MARKER`].
+    /// When each had a Service and an EndpointSlice of that name: those that begin with [`MARKER`].
     markers: HashMap<String, Vec<Instant>>,
 }
 
-/// How the names of Services begin that tell how far a crowd is.
+/// How the names of Services and slices begin that tell how far a crowd is.
 pub const MARKER: &str = "marker-";
 
 impl Crowd {
@@ -72,7 +72,7 @@ impl Crowd {
         self.last(limit, |seen| &seen.synced[..]).context("first sync")
     }
 
-    /// When the last one had a Service whose name begins with [`MARKER`].
+    /// When the last one had both objects of a name that begins with [`MARKER`].
     pub fn have(&mut self, marker: &str, limit: Duration) -> Result<Instant> {
         self.last(limit, |seen| seen.markers.get(marker).map_or(&[], Vec::as_slice)).with_context(|| marker.to_owned())
     }
@@ -118,16 +118,27 @@ impl Drop for Crowd {
 /// One agent, for ever.
 async fn follow(options: Options, seen: Arc<Mutex<Seen>>) -> Result<()> {
     let (mut cluster, mut synced) = (Cluster::new(options.node.as_str()), false);
+    let mut half = BTreeSet::new();
     let mut source = KubeSource::start(options).await?;
     loop {
         let batch = source.next().await;
         let now = Instant::now();
         let mut markers = Vec::new();
         for event in batch.events {
-            if let Event::ServiceApplied(service) = &event
-                && service.name.name.starts_with(MARKER)
+            let name = match &event {
+                Event::ServiceApplied(service) => Some((&service.name.name, true)),
+                Event::SliceApplied(slice) => Some((&slice.name.name, false)),
+                _ => None,
+            };
+            if let Some((name, is_service)) = name
+                && name.starts_with(MARKER)
+                && !half.remove(&(name.to_string(), !is_service))
             {
-                markers.push(service.name.name.to_string());
+                half.insert((name.to_string(), is_service));
+            } else if let Some((name, _)) = name
+                && name.starts_with(MARKER)
+            {
+                markers.push(name.to_string());
             }
             cluster.apply(event);
         }

@@ -16,12 +16,20 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use crowd::{Crowd, MARKER};
 use http::Method;
-use shunt::{lab::Namespace, model::ObjectName};
+use serde_json::Value;
+use shunt::{
+    lab::Namespace,
+    model::{EndpointSlice, ObjectName, Service},
+    source::kube::Kind,
+};
 use std::{
     fs,
     process, thread,
     time::{Duration, Instant},
 };
+
+/// The collection of namespaces.
+const NAMESPACES: &str = "/api/v1/namespaces";
 
 /// How clients of the library's source call themselves.
 const AGENT: &str = "shunt/";
@@ -114,10 +122,10 @@ fn measure(
     found.bytes_first.push((received(agents)? - bytes) as f64 / size);
     found.memory.push(Memory::of(process::id())?.now.saturating_sub(memory) as f64 / size);
 
-    // What is written here takes the versions that the agents have behind those that the new server begins with.
-    mark(plane, &format!("{marker}-before"))?;
-    crowd.have(&format!("{marker}-before"), LIMIT)?;
     let (log, bytes) = (audit::length(&plane.audit_log())?, received(agents)?);
+    // Of a kind that nobody follows: the server that comes back knows of nothing before it, and every watch has to begin
+    // with a list (410).
+    write(plane, vec![(NAMESPACES.to_owned(), objects::namespace(marker))])?;
     plane.control().kill();
     thread::sleep(amounts.away);
     plane.control().start_again()?;
@@ -125,29 +133,46 @@ fn measure(
     mark(plane, marker)?;
     let last = crowd.have(marker, LIMIT)?;
     found.last.push(last.saturating_duration_since(back).as_secs_f64());
-    thread::sleep(Duration::from_secs(1));
+    // Other kinds may come later.
+    let (all, end) = (amounts.agents * Kind::ALL.len(), Instant::now() + LIMIT);
+    let requests = loop {
+        let requests = audit::requests(&plane.audit_log(), log, AGENT)?;
+        if requests.lists.len() >= all {
+            break requests;
+        }
+        ensure!(Instant::now() < end, "{} lists of {all}: watches went on", requests.lists.len());
+        thread::sleep(Duration::from_millis(500));
+    };
     found.bytes_again.push((received(agents)? - bytes) as f64 / size);
     drop(crowd);
-    let requests = audit::requests(&plane.audit_log(), log, AGENT)?;
-    // Services and slices at least: no watch went on where it was.
-    ensure!(requests.lists.len() >= 2 * amounts.agents, "only {} lists: watches resumed", requests.lists.len());
     found.lists.push(requests.lists.len() as f64);
     found.peak_lists.push(audit::peak(&requests.lists) as f64);
     found.peak_requests.push(audit::peak(&requests.all) as f64);
     Ok(())
 }
 
-/// Makes a Service that tells how far agents are.
+/// Makes a Service and a slice of it that tell how far agents are.
 fn mark(plane: &Plane, name: &str) -> Result<()> {
+    let cluster = SampleCluster::new(1, 1);
+    let (service, slice) = (cluster.service(0), cluster.slice_with(0, 0));
+    let object = ObjectName::new(service.name.namespace.as_str(), name);
+    let (of_service, service) = objects::service(&Service { name: object.clone(), ..service });
+    let slice = EndpointSlice { name: object, service: name.into(), ..slice };
+    let (of_slice, slice) = objects::slice(&slice, None);
+    write(plane, vec![(of_service.collection, service), (of_slice.collection, slice)])
+}
+
+/// Posts objects to collections.
+fn write(plane: &Plane, objects: Vec<(String, Value)>) -> Result<()> {
     let kubeconfig = plane.kubeconfig()?;
     plane.namespace().run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let api = Api::new(&kubeconfig).await?;
-            let service = SampleCluster::new(1, 1).service(0);
-            let name = ObjectName::new(service.name.namespace.as_str(), name);
-            let (place, body) = objects::service(&shunt::model::Service { name, ..service });
-            api.call(&Call { method: Method::POST, path: place.collection, body }).await
+            for (path, body) in objects {
+                api.call(&Call { method: Method::POST, path, body }).await?;
+            }
+            Ok(())
         })
     })?
 }
