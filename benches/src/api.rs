@@ -66,7 +66,12 @@ impl Api {
     ///
     /// # Errors
     /// The first that failed.
-    pub async fn all(&self, count: usize, parallel: usize, call: impl Fn(usize) -> Call + Send + Sync + 'static) -> Result<()> {
+    pub async fn all(
+        &self,
+        count: usize,
+        parallel: usize,
+        call: impl Fn(usize) -> Call + Send + Sync + 'static,
+    ) -> Result<()> {
         let (next, call) = (Arc::new(AtomicUsize::new(0)), Arc::new(call));
         let mut workers = JoinSet::new();
         for _ in 0..parallel {
@@ -102,7 +107,12 @@ impl Api {
     ///
     /// # Errors
     /// Where the watch ends.
-    pub async fn watch(&self, collection: &str, ready: impl FnOnce(), mut event: impl FnMut(&str, Instant)) -> Result<()> {
+    pub async fn watch(
+        &self,
+        collection: &str,
+        ready: impl FnOnce(),
+        mut event: impl FnMut(&str, Instant),
+    ) -> Result<()> {
         let list = self.get(&format!("{collection}?limit=1")).await?;
         let version = list["metadata"]["resourceVersion"].as_str().context("a list without a version")?;
         let request = Request::get(format!("{collection}?watch=true&resourceVersion={version}"));

@@ -26,7 +26,9 @@ impl Memory {
     /// Where it has ended.
     pub fn of(process: u32) -> Result<Self> {
         let directory = Path::new("/proc").join(process.to_string());
-        let read = |name| fs::read_to_string(directory.join(name)).with_context(|| format!("read {name} of {process}"));
+        let read = |name| {
+            fs::read_to_string(directory.join(name)).with_context(|| format!("read {name} of {process}"))
+        };
         let status = read("status")?;
         let field = |name| field(&status, name).with_context(|| format!("no {name} in status"));
         Ok(Self { peak: field("VmHWM")?, now: field("VmRSS")?, mapped: mapped_arrays(&read("smaps")?) })

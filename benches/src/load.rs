@@ -50,7 +50,8 @@ async fn frame(api: &Api, cluster: &SampleCluster) -> Result<()> {
     let node = objects::node(NODE, NODE_ADDRESS);
     api.call(&Call { method: Method::POST, path: "/api/v1/nodes".to_owned(), body: node.clone() }).await?;
     api.call(&Call { method: Method::PUT, path: format!("/api/v1/nodes/{NODE}/status"), body: node }).await?;
-    let namespaces: BTreeSet<_> = (0..cluster.services()).map(|s| cluster.service(s).name.namespace).collect();
+    let namespaces: BTreeSet<_> =
+        (0..cluster.services()).map(|s| cluster.service(s).name.namespace).collect();
     for name in namespaces {
         let body = objects::namespace(&name);
         let call = Call { method: Method::POST, path: "/api/v1/namespaces".to_owned(), body };

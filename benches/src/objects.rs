@@ -72,7 +72,8 @@ pub fn slice(slice: &EndpointSlice, trigger: Option<&str>) -> (Place, Value) {
         "endpoints": endpoints,
     });
     if let Some(trigger) = trigger {
-        object["metadata"]["annotations"] = json!({"endpoints.kubernetes.io/last-change-trigger-time": trigger});
+        object["metadata"]["annotations"] =
+            json!({"endpoints.kubernetes.io/last-change-trigger-time": trigger});
     }
     (place("/apis/discovery.k8s.io/v1", namespace, "endpointslices", name), object)
 }

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, bail};
 use benches::{
+    plane,
     report::Report,
     scenario::{Scale, change, connect, fill, memory, packet, scale, throughput, watchers},
     table,
@@ -48,6 +49,11 @@ enum Name {
 }
 
 impl Name {
+    /// Whether it is measured beside a real API server.
+    const fn needs_kubernetes(self) -> bool {
+        matches!(self, Self::Scale | Self::Watchers)
+    }
+
     fn run(self, scale: Scale, agent: &Path) -> Result<Report> {
         match self {
             Self::Change => change::run(scale),
@@ -80,6 +86,16 @@ fn main() -> Result<ExitCode> {
     let mut reports = Vec::new();
     for name in Name::value_variants() {
         if arguments.only.is_empty() || arguments.only.contains(name) {
+            if arguments.only.is_empty()
+                && name.needs_kubernetes()
+                && let Err(missing) = plane::tools()
+            {
+                eprintln!(
+                    "left out, {missing}: {}",
+                    name.to_possible_value().map_or_else(String::new, |name| name.get_name().to_owned())
+                );
+                continue;
+            }
             let report = name.run(arguments.scale, &arguments.agent)?;
             report.write(&arguments.output)?;
             eprintln!("{} done", report.scenario);

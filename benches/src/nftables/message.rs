@@ -149,13 +149,18 @@ mod tests {
     #[test]
     fn elements_are_found_with_what_they_lead_to() {
         const NESTED: u16 = 1 << 15;
-        let value = attribute(ELEMENT_DATA | NESTED, &attribute(DATA_VALUE, &[10, 0, 0, 1, 0x1f, 0x90, 0, 0]));
+        let value =
+            attribute(ELEMENT_DATA | NESTED, &attribute(DATA_VALUE, &[10, 0, 0, 1, 0x1f, 0x90, 0, 0]));
         let chain = attribute(VERDICT_CHAIN, b"service-X\0");
         let chain = attribute(ELEMENT_DATA | NESTED, &attribute(DATA_VERDICT | NESTED, &chain));
         let list = [attribute(1 | NESTED, &value), attribute(1 | NESTED, &chain), attribute(1, &[])].concat();
-        let payload = [vec![2, 0, 0, 0], attribute(TABLE, b"t\0"), attribute(ELEMENTS | NESTED, &list)].concat();
-        let datagram =
-            [message(NEW_ELEMENTS, &payload), message(DONE, &[0; 4]), message(ERROR, &(-2_i32).to_ne_bytes())];
+        let payload =
+            [vec![2, 0, 0, 0], attribute(TABLE, b"t\0"), attribute(ELEMENTS | NESTED, &list)].concat();
+        let datagram = [
+            message(NEW_ELEMENTS, &payload),
+            message(DONE, &[0; 4]),
+            message(ERROR, &(-2_i32).to_ne_bytes()),
+        ];
         let datagram = datagram.concat();
         let expected = [
             Message::Elements(vec![

@@ -34,10 +34,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Of the calls of the socket, or where an answer takes longer than ten seconds.
 pub fn count_services(text: &str) -> Result<usize> {
     let socket = open(0)?;
-    send(&socket, &elements_of(TABLE, SERVICES, 1), SendFlags::empty()).context("send(NFT_MSG_GETSETELEM)")?;
+    send(&socket, &elements_of(TABLE, SERVICES, 1), SendFlags::empty())
+        .context("send(NFT_MSG_GETSETELEM)")?;
     let (mut buffer, mut count, end) = (vec![0; 1 << 17], 0, Instant::now() + LIMIT);
     loop {
-        let Some(length) = receive(&socket, &mut buffer, end.saturating_duration_since(Instant::now()))? else {
+        let Some(length) = receive(&socket, &mut buffer, end.saturating_duration_since(Instant::now()))?
+        else {
             bail!("nf_tables did not answer in {LIMIT:?}");
         };
         for message in messages(&buffer[..length]) {
@@ -98,7 +100,8 @@ impl Listener {
 
 fn open(groups: u32) -> Result<OwnedFd> {
     let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(NETFILTER)).context("socket(NETLINK)")?;
+    let socket =
+        socket_with(family, kind, SocketFlags::CLOEXEC, Some(NETFILTER)).context("socket(NETLINK)")?;
     bind(&socket, &SocketAddrNetlink::new(0, groups)).context("bind(NETLINK_NETFILTER)")?;
     Ok(socket)
 }

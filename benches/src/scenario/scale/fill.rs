@@ -51,7 +51,9 @@ pub fn wait(site: &mut Site, cluster: &SampleCluster) -> Result<Filled> {
         if count > 0 {
             first.get_or_insert(now - start);
         }
-        if let Some(first) = first && count >= cluster.services() as usize {
+        if let Some(first) = first
+            && count >= cluster.services() as usize
+        {
             return Ok(Filled { first, last: now - start });
         }
         site.expect_alive()?;
@@ -68,7 +70,8 @@ fn count_pinned(site: &Site, maps: &mut Option<PinnedMaps>, cluster: &SampleClus
     }
     let Some(maps) = maps else { return Ok(0) };
     let indices: BTreeSet<u32> = maps.frontends()?.iter().map(|(_, value)| value.service).collect();
-    let is_whole = |index: &u32| maps.service(*index).is_some_and(|s| s.cluster.count() == cluster.endpoints());
+    let is_whole =
+        |index: &u32| maps.service(*index).is_some_and(|s| s.cluster.count() == cluster.endpoints());
     Ok(indices.into_iter().filter(is_whole).count())
 }
 
@@ -96,6 +99,10 @@ pub fn verify(site: &Site, cluster: &SampleCluster) -> Result<()> {
             String::from_utf8_lossy(&output.stdout).matches(&choice).count()
         }
     };
-    ensure!(whole == services, "{whole} of {services} Services are programmed with all endpoints\n{}", site.log());
+    ensure!(
+        whole == services,
+        "{whole} of {services} Services are programmed with all endpoints\n{}",
+        site.log()
+    );
     Ok(())
 }

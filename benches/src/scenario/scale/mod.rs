@@ -90,12 +90,19 @@ pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
     let plane = Plane::start()?;
     let cluster = SampleCluster::new(amounts.services, ENDPOINTS);
     let took = load::load(&plane, &cluster)?;
-    report.figures.push(Figure::new("Services and slices created in the API server", amounts.services, "s", vec![took]));
+    report.figures.push(Figure::new(
+        "Services and slices created in the API server",
+        amounts.services,
+        "s",
+        vec![took],
+    ));
     let mut updates = Updates::new(&cluster);
     let mut found = [Found::default(), Found::default()];
     for _ in 0..amounts.rounds {
         for (peer, found) in Peer::BOTH.into_iter().zip(&mut found) {
-            if std::env::var("ONLY_PEER").is_ok_and(|only| only != peer.to_string()) { continue; } // TEMPORARY
+            if std::env::var("ONLY_PEER").is_ok_and(|only| only != peer.to_string()) {
+                continue;
+            } // TEMPORARY
             let what = || format!("{peer} at {} services", amounts.services);
             measure(peer, agent, &plane, &cluster, &amounts, &mut updates, found).with_context(what)?;
         }
@@ -104,10 +111,13 @@ pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
     let steady = shunt.steady.iter().copied().fold(0.0, f64::max);
     let peak = shunt.peak.iter().copied().fold(0.0, f64::max);
     for (peer, found) in Peer::BOTH.into_iter().zip([shunt, kube_proxy]) {
-        if found.first.is_empty() { continue; } // TEMPORARY
+        if found.first.is_empty() {
+            continue;
+        } // TEMPORARY
         found.report(peer, amounts.services, &mut report);
     }
-    let what = |which| format!("memory of the agent, {which}, mapped arrays apart, {} services", amounts.services);
+    let what =
+        |which| format!("memory of the agent, {which}, mapped arrays apart, {} services", amounts.services);
     report.targets.push(Target::at_most(what("at most"), "MiB", PEAK, peak));
     report.targets.push(Target::at_most(what("steady"), "MiB", STEADY, steady));
     Ok(report)
@@ -166,8 +176,16 @@ impl Found {
         }
         figure("processor time of 1000 slice updates, 20 a second", "s", update_cpu);
         for (how, latencies) in [("20 a second", many), ("one at a time", lone)] {
-            figure(&format!("slice update, {how}: left the API server to programmed"), "ms", latencies.from_seen);
-            figure(&format!("slice update, {how}: sent by its author to programmed"), "ms", latencies.from_sent);
+            figure(
+                &format!("slice update, {how}: left the API server to programmed"),
+                "ms",
+                latencies.from_seen,
+            );
+            figure(
+                &format!("slice update, {how}: sent by its author to programmed"),
+                "ms",
+                latencies.from_sent,
+            );
         }
     }
 }

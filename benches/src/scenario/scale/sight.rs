@@ -3,11 +3,7 @@
 use super::{Peer, Site, tracker::Tracker};
 use crate::nftables::Listener;
 use anyhow::{Context as _, Result};
-use shunt::{
-    kernel::PinnedMaps,
-    view::decode,
-    writer::MapReader as _,
-};
+use shunt::{kernel::PinnedMaps, view::decode, writer::MapReader as _};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},

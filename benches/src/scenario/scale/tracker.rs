@@ -93,7 +93,8 @@ impl Tracker {
 
     /// Whether everything sent so far is heard of and programmed; waits for it, at most so long.
     pub fn is_done(&self, limit: Duration) -> bool {
-        let is_open = |state: &mut State| state.updates.iter().any(|u| u.seen.is_none() || u.programmed.is_none());
+        let is_open =
+            |state: &mut State| state.updates.iter().any(|u| u.seen.is_none() || u.programmed.is_none());
         let waited = self.changed.wait_timeout_while(self.lock(), limit, is_open);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }

@@ -7,8 +7,7 @@ use super::{
 use crate::{
     api::{Api, Call},
     cluster::SampleCluster,
-    machine,
-    objects,
+    machine, objects,
     plane::Plane,
     random::Random,
 };
@@ -109,7 +108,9 @@ impl Updates {
         sent.with_context(|| site.log())?;
         let mut latencies = Latencies::default();
         for Tracked { sent, seen, programmed, update } in tracker.take() {
-            let (Some(seen), Some(programmed)) = (seen, programmed) else { bail!("not programmed: {update:?}") };
+            let (Some(seen), Some(programmed)) = (seen, programmed) else {
+                bail!("not programmed: {update:?}")
+            };
             let after = |moment| {
                 let late = programmed.saturating_duration_since(moment).as_secs_f64();
                 (late - moment.saturating_duration_since(programmed).as_secs_f64()) * 1e3

@@ -74,7 +74,8 @@ impl Crowd {
 
     /// When the last one had both objects of a name that begins with [`MARKER`].
     pub fn have(&mut self, marker: &str, limit: Duration) -> Result<Instant> {
-        self.last(limit, |seen| seen.markers.get(marker).map_or(&[], Vec::as_slice)).with_context(|| marker.to_owned())
+        self.last(limit, |seen| seen.markers.get(marker).map_or(&[], Vec::as_slice))
+            .with_context(|| marker.to_owned())
     }
 
     fn last(&mut self, limit: Duration, of: impl Fn(&Seen) -> &[Instant]) -> Result<Instant> {

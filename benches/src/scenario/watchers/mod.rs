@@ -23,8 +23,7 @@ use shunt::{
     source::kube::Kind,
 };
 use std::{
-    fs,
-    process, thread,
+    fs, process, thread,
     time::{Duration, Instant},
 };
 
@@ -44,16 +43,21 @@ const SHARE: f64 = 0.2;
 struct Amounts {
     services: u32,
     agents: usize,
-    /// How long the API server stays away.
-    away: Duration,
+    /// How long the API server stays away before it starts again: a restart, and a longer absence.
+    away: &'static [Duration],
     rounds: usize,
 }
 
 impl Amounts {
     const fn of(scale: Scale) -> Self {
         match scale {
-            Scale::Small => Self { services: 200, agents: 50, away: Duration::from_secs(5), rounds: 1 },
-            Scale::Full => Self { services: 1_000, agents: 200, away: Duration::from_secs(20), rounds: 3 },
+            Scale::Small => Self { services: 200, agents: 50, away: &[Duration::ZERO], rounds: 1 },
+            Scale::Full => Self {
+                services: 1_000,
+                agents: 200,
+                away: &[Duration::ZERO, Duration::from_secs(30)],
+                rounds: 2,
+            },
         }
     }
 }
@@ -67,6 +71,7 @@ struct Found {
     bytes_first: Vec<f64>,
     bytes_again: Vec<f64>,
     first: Vec<f64>,
+    away: Vec<f64>,
     last: Vec<f64>,
     memory: Vec<f64>,
 }
@@ -83,24 +88,30 @@ pub fn run(scale: Scale) -> Result<Report> {
     load::load(&plane, &cluster)?;
     let agents = Namespace::new("agents")?;
     plane.join(&agents, 1)?;
-    let mut found = [Found::default(), Found::default()];
-    for round in 0..amounts.rounds {
-        for (jitter, found) in [false, true].into_iter().zip(&mut found) {
-            let marker = format!("{MARKER}{round}-{jitter}");
-            measure(&plane, &agents, &amounts, jitter, &marker, found)
-                .with_context(|| format!("{} agents, jitter: {jitter}", amounts.agents))?;
+    for away in amounts.away {
+        let mut found = [Found::default(), Found::default()];
+        for round in 0..amounts.rounds {
+            for (jitter, found) in [false, true].into_iter().zip(&mut found) {
+                let marker = format!("{MARKER}{}-{round}-{jitter}", away.as_secs());
+                measure(&plane, &agents, &amounts, *away, jitter, &marker, found)
+                    .with_context(|| format!("{} agents, jitter: {jitter}", amounts.agents))?;
+            }
         }
+        let [without, with] = found;
+        let most = |samples: &[f64]| samples.iter().copied().fold(0.0, f64::max);
+        let least = without.peak_lists.iter().copied().fold(f64::INFINITY, f64::min);
+        // The worst of one against the best of the other.
+        let share = most(&with.peak_lists) / least;
+        let when = if away.is_zero() { "restarted".to_owned() } else { format!("away for {away:?}") };
+        for (how, found) in [("without jitter", without), ("as they are", with)] {
+            found.report(how, &when, &amounts, &mut report);
+        }
+        let what = format!(
+            "{} agents, API server {when}: most lists within a second, of those without jitter",
+            amounts.agents
+        );
+        report.targets.push(Target::at_most(what, "", SHARE, share));
     }
-    let [without, with] = found;
-    let most = |samples: &[f64]| samples.iter().copied().fold(0.0, f64::max);
-    let least = without.peak_lists.iter().copied().fold(f64::INFINITY, f64::min);
-    // The worst of one against the best of the other.
-    let share = most(&with.peak_lists) / least;
-    for (how, found) in [("without jitter", without), ("as they are", with)] {
-        found.report(how, &amounts, &mut report);
-    }
-    let what = format!("most lists within a second, {} agents: of those without jitter", amounts.agents);
-    report.targets.push(Target::at_most(what, "", SHARE, share));
     Ok(report)
 }
 
@@ -109,6 +120,7 @@ fn measure(
     plane: &Plane,
     agents: &Namespace,
     amounts: &Amounts,
+    away: Duration,
     jitter: bool,
     marker: &str,
     found: &mut Found,
@@ -127,9 +139,11 @@ fn measure(
     // with a list (410).
     write(plane, vec![(NAMESPACES.to_owned(), objects::namespace(marker))])?;
     plane.control().kill();
-    thread::sleep(amounts.away);
+    let killed = Instant::now();
+    thread::sleep(away);
     plane.control().start_again()?;
     let back = Instant::now();
+    found.away.push((back - killed).as_secs_f64());
     mark(plane, marker)?;
     let last = crowd.have(marker, LIMIT)?;
     found.last.push(last.saturating_duration_since(back).as_secs_f64());
@@ -187,17 +201,19 @@ fn received(agents: &Namespace) -> Result<u64> {
 }
 
 impl Found {
-    fn report(self, how: &str, amounts: &Amounts, report: &mut Report) {
-        let Self { lists, peak_lists, peak_requests, bytes_first, bytes_again, first, last, memory } = self;
+    fn report(self, how: &str, when: &str, amounts: &Amounts, report: &mut Report) {
+        let Self { lists, peak_lists, peak_requests, bytes_first, bytes_again, first, away, last, memory } =
+            self;
         let agents = amounts.agents;
         let mut figure = |what: &str, unit, samples: Vec<f64>| {
-            let what = format!("{agents} agents {how}: {what}");
+            let what = format!("{agents} agents {how}, {when}: {what}");
             report.figures.push(Figure::new(what, amounts.services, unit, samples));
         };
         let kib = |samples: Vec<f64>| samples.into_iter().map(|bytes| bytes / 1024.0).collect();
         figure("start of all at once to the last one synced", "s", first);
         figure("received by each until then", "KiB", kib(bytes_first));
         figure("memory of each", "KiB", kib(memory));
+        figure("end of the API server to its return", "s", away);
         figure("API server back to the last one up to date", "s", last);
         figure("received by each from its end to then", "KiB", kib(bytes_again));
         figure("lists then, of all", "", lists);
