@@ -3,27 +3,23 @@
 //! Exit codes: 0 done, 1 something is wrong (said on standard error), 2 wrong usage or a machine
 //! that lacks what Shunt needs.
 
+mod agent;
 mod args;
 mod asked;
-mod collect;
 mod document;
 mod dump;
 mod duration;
 mod ending;
 mod exit;
 mod explain;
-mod follow;
 mod live;
 mod offline;
-mod own_node;
 mod packet_args;
-mod packets;
 mod plan;
 mod problems;
 mod run;
 mod run_args;
 mod span;
-mod stale;
 mod status;
 mod status_devices;
 mod table;
