@@ -2,6 +2,7 @@
 
 use super::{
     asked::{Asker, Destination},
+    config::{CONFIG_EXAMPLES, ConfigArgs},
     run_args::{RUN_EXAMPLES, RunArgs},
     watch_args::{TOP_EXAMPLES, TRACE_EXAMPLES, TopArgs, TraceArgs},
 };
@@ -42,6 +43,9 @@ pub enum Command {
     /// leaves its rules; the next run takes over what is pinned and writes only what differs.
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Check or show the configuration of `shunt run`, without running it.
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config(ConfigArgs),
     /// Show what a node would program, without touching the kernel.
     #[command(after_help = "Example:\n  shunt plan --manifests examples/ --node lab-node -o json")]
     Plan(PlanArgs),

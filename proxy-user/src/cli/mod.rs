@@ -6,6 +6,7 @@
 mod agent;
 mod args;
 mod asked;
+mod config;
 mod document;
 mod dump;
 mod duration;
@@ -27,16 +28,22 @@ mod top;
 mod trace;
 mod watch_args;
 
-use clap::Parser;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 /// Runs the command that the process was given.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match config::parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(args) => args,
+        Err(failure) => return failure.report(),
+    };
     init_logging(&args.log);
     let outcome = match args.command {
-        args::Command::Run(args) => run::run(*args),
+        args::Command::Run(args) => {
+            config::log_ignored(&args.configuration.ignored);
+            run::run(*args)
+        }
+        args::Command::Config(args) => config::config(&args),
         args::Command::Plan(args) => plan::plan(&args),
         args::Command::Explain(args) => explain::explain(&args),
         args::Command::Dump(args) => dump::dump(&args),
@@ -65,6 +72,7 @@ fn init_logging(level: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
 
     #[test]
     fn a_node_without_a_name_is_wrong_usage() {
