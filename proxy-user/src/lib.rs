@@ -16,6 +16,8 @@ pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod model;
+#[cfg(feature = "kube")]
+pub mod recorder;
 pub mod select;
 #[cfg(feature = "servers")]
 pub mod server;

@@ -8,6 +8,7 @@ mod asked;
 mod collect;
 mod document;
 mod dump;
+mod duration;
 mod ending;
 mod exit;
 mod explain;
@@ -20,6 +21,7 @@ mod packets;
 mod plan;
 mod problems;
 mod run;
+mod run_args;
 mod span;
 mod stale;
 mod status;
@@ -38,7 +40,7 @@ pub fn main() -> ExitCode {
     let args = args::Args::parse();
     init_logging(&args.log);
     let outcome = match args.command {
-        args::Command::Run(args) => run::run(args),
+        args::Command::Run(args) => run::run(*args),
         args::Command::Plan(args) => plan::plan(&args),
         args::Command::Explain(args) => explain::explain(&args),
         args::Command::Dump(args) => dump::dump(&args),

@@ -1,7 +1,13 @@
 //! `shunt run`: the agent.
 
 use super::{
-    args::RunArgs, collect::FlowCollection, follow::Follower, own_node::OwnNode, packets::Packets, problems,
+    collect::FlowCollection,
+    exit::Usage,
+    follow::Follower,
+    own_node::OwnNode,
+    packets::Packets,
+    problems,
+    run_args::{RunArgs, Source},
     stale::StaleSockets,
 };
 use crate::{
@@ -34,6 +40,7 @@ const CONFLICTS: Duration = Duration::from_secs(10);
 
 /// Follows the manifests until SIGTERM, SIGINT or SIGHUP.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let (node, source) = (args.node_name()?, args.source());
     let options = Options::default();
     let options = Options {
         cgroup: args.cgroup.unwrap_or(options.cgroup),
@@ -47,8 +54,16 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         let [term, int, hup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         anyhow::Ok((signal(term)?, signal(int)?, signal(hup)?))
     })?;
-    let (mut follower, mut first) = Follower::start(args.manifests.paths)?;
-    let own_node = OwnNode::new(&args.manifests.node, args.rules.zone.as_deref());
+    // The one place where sources differ.
+    let (mut follower, mut first) = match source {
+        Source::Manifests(paths) => Follower::start(paths)?,
+        Source::Cluster(_) => {
+            return Err(
+                Usage("the API server is not followed yet: give --manifests <PATH>...".to_owned()).into()
+            );
+        }
+    };
+    let own_node = OwnNode::new(&node, args.rules.zone.as_deref());
     first.events = own_node.first(first.events).collect();
     let mut addresses = None;
     let rules = Rules::from(&args.rules);
@@ -58,7 +73,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         addresses = Some(follower);
     }
     let packets = Packets::start(&args.packets)?;
-    let dataplane = Dataplane::open(args.manifests.node.as_str(), rules.clone(), &options)?;
+    let dataplane = Dataplane::open(node.as_str(), rules.clone(), &options)?;
     let health = Arc::new(ProxyHealth::default());
     let health_checks =
         HealthCheckServers::start(Default::default(), Arc::clone(&health), problems::log_health_checks)?;
