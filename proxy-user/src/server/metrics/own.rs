@@ -7,7 +7,11 @@ use super::{
     page::Page,
     state::State,
 };
-use crate::{kernel::PROGRAMS, table::Usage, writer::Capacities};
+use crate::{
+    kernel::{PROGRAMS, sys},
+    table::Usage,
+    writer::Capacities,
+};
 use proxy_common::abi::{ABI_VERSION, Counter};
 use std::fmt;
 
@@ -53,6 +57,11 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "shunt_stale_sockets_closed",
         "Connected UDP sockets that were closed because their endpoint is gone.",
         state.sockets_closed.get(),
+    )?;
+    page.counter(
+        "shunt_bpf_calls",
+        "Calls of bpf(2) by this process, those of scrapes included.",
+        sys::calls(),
     )?;
     page.counter(
         "shunt_kernel_read_failures",
@@ -144,13 +153,24 @@ pub(super) fn write_kernel(page: &mut Page<'_>, state: &State, kernel: &KernelSn
 pub(super) fn write_api(page: &mut Page<'_>, api: &ApiSnapshot) -> fmt::Result {
     page.counters(
         "shunt_api_requests",
-        "Requests to the API server by verb, and by HTTP status or what went wrong.",
-        api.requests.iter().map(|(verb, code, count)| ([("verb", *verb), ("code", code.as_str())], *count)),
+        "Requests to the API server by verb and by what came of them.",
+        api.requests.iter().map(|(verb, outcome, count)| ([("verb", *verb), ("outcome", *outcome)], *count)),
     )?;
-    page.counter("shunt_api_reconnects", "Watches that ended and were begun anew.", api.reconnects)?;
-    page.counter("shunt_api_relists", "Complete lists that were read after the first.", api.relists)?;
+    for (name, help, total) in [
+        ("shunt_api_reconnects", "Connections that were begun anew after one that failed.", api.reconnects),
+        ("shunt_api_relists", "Lists that were begun after the first complete one.", api.relists),
+        ("shunt_api_failovers", "Changes to another API server.", api.failovers),
+        (
+            "shunt_api_objects_refused",
+            "Objects from the API server that could not be read.",
+            api.refused_objects,
+        ),
+        ("shunt_api_received_bytes", "Bytes of the API server's answers.", api.bytes),
+    ] {
+        page.counter(name, help, total)?;
+    }
     page.gauge(
-        "shunt_api_events_held_back",
+        "shunt_api_deletions_held_back",
         "Deletions that the guard against an absurdly small list keeps from being applied.",
         api.held_back,
     )?;
