@@ -12,6 +12,7 @@ mod ending;
 mod exit;
 mod explain;
 mod follow;
+mod kube_proxy;
 mod live;
 mod offline;
 mod own_node;
@@ -37,6 +38,10 @@ use std::{io::IsTerminal as _, process::ExitCode};
 pub fn main() -> ExitCode {
     let args = args::Args::parse();
     init_logging(&args.log);
+    // Before any thread begins: each has capabilities of its own.
+    if let Err(error) = crate::kernel::raise_capabilities() {
+        tracing::warn!("capset: {error}; capabilities that are permitted are not in effect");
+    }
     let outcome = match args.command {
         args::Command::Run(args) => run::run(args),
         args::Command::Plan(args) => plan::plan(&args),
@@ -45,6 +50,9 @@ pub fn main() -> ExitCode {
         args::Command::Status(args) => status::status(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
+        args::Command::MountBpffs(pins) => crate::kernel::mount_bpffs(&pins.pin_path)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(anyhow::Error::from),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))

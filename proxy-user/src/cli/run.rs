@@ -1,8 +1,8 @@
 //! `shunt run`: the agent.
 
 use super::{
-    args::RunArgs, collect::FlowCollection, follow::Follower, own_node::OwnNode, packets::Packets, problems,
-    stale::StaleSockets,
+    args::RunArgs, collect::FlowCollection, follow::Follower, kube_proxy::KubeProxyWatch, own_node::OwnNode,
+    packets::Packets, problems, stale::StaleSockets,
 };
 use crate::{
     dataplane::{Dataplane, Options},
@@ -74,6 +74,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         stale: StaleSockets::default(),
         packets,
         flows: FlowCollection::new(Instant::now()),
+        kube_proxy: KubeProxyWatch::new(Instant::now()),
     };
     runtime.block_on(async {
         let mut next = agent.program(first, true);
@@ -96,6 +97,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 devices = agent.packets.changed() => agent.packets.take(devices, &mut agent.dataplane),
                 () = until(Some(agent.flows.due())) => agent.flows.step(&mut agent.dataplane),
                 () = until(refused) => agent.packets.attach(&mut agent.dataplane),
+                () = until(Some(agent.kube_proxy.due())) => {
+                    agent.kube_proxy.look(Instant::now());
+                }
                 () = until(agent.stale.due()) => agent.stale.close(&agent.dataplane, Instant::now()),
                 () = pause => next = agent.after_pause(&next),
             }
@@ -136,6 +140,7 @@ struct Agent {
     stale: StaleSockets,
     packets: Packets,
     flows: FlowCollection,
+    kube_proxy: KubeProxyWatch,
 }
 
 /// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put
