@@ -5,6 +5,7 @@ mod build_ebpf;
 mod command;
 mod demo;
 mod deps;
+mod image;
 mod kernels;
 mod record;
 mod test;
@@ -31,6 +32,8 @@ enum Task {
     Test(test::Options),
     /// Builds Shunt and shows it at work in network namespaces of its own; needs root.
     Demo,
+    /// Writes the agent's container image, as an OCI image layout.
+    Image(image::Options),
     /// Boots older kernels in virtual machines and loads the committed object there.
     Kernels(kernels::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Demo => demo::run(),
+        Task::Image(options) => image::run(&options),
         Task::Kernels(options) => kernels::run(&options),
     };
     result.unwrap_or_else(|error| {

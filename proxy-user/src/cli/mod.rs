@@ -38,6 +38,10 @@ pub fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     init_logging(&args.log);
+    // Before any thread begins: each has capabilities of its own.
+    if let Err(error) = crate::kernel::raise_capabilities() {
+        tracing::warn!("capset: {error}; capabilities that are permitted are not in effect");
+    }
     let outcome = match args.command {
         args::Command::Run(args) => {
             config::log_ignored(&args.configuration.ignored);
@@ -50,6 +54,9 @@ pub fn main() -> ExitCode {
         args::Command::Status(args) => status::status(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
+        args::Command::MountBpffs(pins) => crate::kernel::mount_bpffs(&pins.pin_path)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(anyhow::Error::from),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))
