@@ -43,21 +43,16 @@ const SHARE: f64 = 0.2;
 struct Amounts {
     services: u32,
     agents: usize,
-    /// How long the API server stays away before it starts again: a restart, and a longer absence.
-    away: &'static [Duration],
+    /// Seconds that the API server stays away before it starts again: a restart, and a longer absence.
+    away: &'static [u64],
     rounds: usize,
 }
 
 impl Amounts {
     const fn of(scale: Scale) -> Self {
         match scale {
-            Scale::Small => Self { services: 200, agents: 50, away: &[Duration::ZERO], rounds: 1 },
-            Scale::Full => Self {
-                services: 1_000,
-                agents: 200,
-                away: &[Duration::ZERO, Duration::from_secs(30)],
-                rounds: 2,
-            },
+            Scale::Small => Self { services: 200, agents: 50, away: &[0], rounds: 1 },
+            Scale::Full => Self { services: 1_000, agents: 200, away: &[0, 30], rounds: 2 },
         }
     }
 }
@@ -88,12 +83,12 @@ pub fn run(scale: Scale) -> Result<Report> {
     load::load(&plane, &cluster)?;
     let agents = Namespace::new("agents")?;
     plane.join(&agents, 1)?;
-    for away in amounts.away {
+    for away in amounts.away.iter().copied().map(Duration::from_secs) {
         let mut found = [Found::default(), Found::default()];
         for round in 0..amounts.rounds {
             for (jitter, found) in [false, true].into_iter().zip(&mut found) {
                 let marker = format!("{MARKER}{}-{round}-{jitter}", away.as_secs());
-                measure(&plane, &agents, &amounts, *away, jitter, &marker, found)
+                measure(&plane, &agents, &amounts, away, jitter, &marker, found)
                     .with_context(|| format!("{} agents, jitter: {jitter}", amounts.agents))?;
             }
         }
