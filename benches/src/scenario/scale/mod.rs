@@ -102,6 +102,7 @@ pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
         for (peer, found) in Peer::BOTH.into_iter().zip(&mut found) {
             if std::env::var("ONLY_PEER").is_ok_and(|only| only != peer.to_string()) {
                 continue;
+            }
             let what = || format!("{peer} at {} services", amounts.services);
             measure(peer, agent, &plane, &cluster, &amounts, &mut updates, found).with_context(what)?;
         }
@@ -112,6 +113,7 @@ pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
     for (peer, found) in Peer::BOTH.into_iter().zip([shunt, kube_proxy]) {
         if found.first.is_empty() {
             continue;
+        }
         found.report(peer, amounts.services, &mut report);
     }
     let what =
