@@ -30,6 +30,7 @@ mod random;
 mod request;
 mod servers;
 mod source;
+mod staged;
 mod stats;
 mod watch;
 

@@ -30,13 +30,4 @@ impl News {
         self.problems.push(Problem::new(severity, about, notice.to_string()));
         self.notices.push(notice);
     }
-
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.events.append(&mut other.events);
-        self.problems.append(&mut other.problems);
-        self.triggers.append(&mut other.triggers);
-        self.notices.append(&mut other.notices);
-        self.complete |= other.complete;
-        self.refused += other.refused;
-    }
 }
