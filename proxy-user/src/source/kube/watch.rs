@@ -125,7 +125,7 @@ impl Watcher {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
-                return Ok(Ending::Transport(chain(&error)));
+                return Ok(Ending::Transport(format!("{}: {}", current.url, chain(&error))));
             }
             Err(_) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
@@ -147,11 +147,15 @@ impl Watcher {
         let header = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let header = header.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
         let (mut body, mut text) = (answer.into_body(), Vec::new());
-        while text.len() < REFUSAL
-            && let Ok(Some(Ok(frame))) = timeout(self.options.answer, body.frame()).await
-        {
-            text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        }
+        // What has come by then is enough.
+        let _ = timeout(self.options.answer, async {
+            while text.len() < REFUSAL
+                && let Some(Ok(frame)) = body.frame().await
+            {
+                text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            }
+        })
+        .await;
         text.truncate(REFUSAL);
         let status = Status::read(&text);
         let retry_after = header.or_else(|| status.retry_after());
