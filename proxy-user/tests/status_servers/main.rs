@@ -14,6 +14,7 @@ mod metrics;
 mod monitoring;
 mod names;
 mod probes;
+mod prometheus;
 mod promtool;
 
 use shunt::server::{ServerNews, ServerOptions};
