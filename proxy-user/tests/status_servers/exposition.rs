@@ -57,9 +57,9 @@ pub fn worked() -> Metrics {
     metrics.changed(&Event::SliceDeleted(ObjectName::new("shop", "web-1")));
     metrics.changed(&Event::NodeDeleted("node-a".into()));
     metrics.queued(after(1));
-    metrics.triggered(Some(Family::V6), start() - Duration::from_secs(1));
-    metrics.triggered(Some(Family::V4), after(0));
-    metrics.triggered(Some(Family::V6), after(9));
+    metrics.triggered(Family::V6, start() - Duration::from_secs(1));
+    metrics.triggered(Family::V4, after(0));
+    metrics.triggered(Family::V6, after(9));
     metrics.sync_failed(Duration::from_millis(3), true);
     let report = SyncReport {
         stores: 40,

@@ -61,7 +61,7 @@ pub(super) struct State {
     pub devices_wanted: Count,
     pub unreadable: Count,
     maps: Mutex<Maps>,
-    triggers: Mutex<Vec<(Option<Family>, SystemTime)>>,
+    triggers: Mutex<Vec<(Family, SystemTime)>>,
 }
 
 /// A number that the agent writes and scrapes read.
@@ -169,9 +169,8 @@ impl Metrics {
 
     /// A slice was changed because of something that happened at `at`, its annotation
     /// `endpoints.kubernetes.io/last-change-trigger-time`. The next sync that succeeds is measured from there. As with
-    /// kube-proxy, what happened before the agent started does not count. Where the slice's family is not known it
-    /// counts for both.
-    pub fn triggered(&self, family: Option<Family>, at: SystemTime) {
+    /// kube-proxy, what happened before the agent started does not count.
+    pub fn triggered(&self, family: Family, at: SystemTime) {
         let mut triggers = locked(&self.0.triggers);
         if at >= self.0.started && triggers.len() < TRIGGERS {
             triggers.push((family, at));
@@ -199,9 +198,7 @@ impl Metrics {
         for (family, at) in triggers {
             // A clock that was set back in between.
             let late = now.duration_since(at).unwrap_or_default();
-            for of in Family::BOTH.into_iter().filter(|of| family.is_none_or(|family| family == *of)) {
-                state.programming[of as usize].observe(late.as_secs_f64());
-            }
+            state.programming[family as usize].observe(late.as_secs_f64());
         }
     }
 
