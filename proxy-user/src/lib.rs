@@ -21,7 +21,7 @@ pub mod recorder;
 pub mod select;
 #[cfg(feature = "servers")]
 pub mod server;
-#[cfg(feature = "manifests")]
+#[cfg(any(feature = "manifests", feature = "kube"))]
 pub mod source;
 pub mod table;
 pub mod view;
