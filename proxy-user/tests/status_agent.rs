@@ -12,7 +12,7 @@ mod promtool;
 
 use command::{Agent, Site, copy_examples, skipped, wait_until};
 use http::{Answer, ask_by, status};
-use shunt::lab::Lab;
+use shunt::lab::{Lab, Namespace};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 struct Scene {
@@ -102,6 +102,8 @@ fn an_agent_says_how_it_is_from_start_to_end() {
     );
     wait_until("it is programmed", || scene.sample(ports) == Some(before[1] + 1.0));
     assert_eq!(scene.sample(changes), Some(before[0] + 1.0));
+    std::fs::remove_file(scene.site.manifests().join("more.yaml")).unwrap();
+    wait_until("its room is free again", || scene.sample(ports) == Some(before[1]));
     let synced = ["last_queued_timestamp", "last_timestamp"].map(|which| {
         scene.sample(&format!("kubeproxy_sync_proxy_rules_{which}_seconds{{ip_family=\"IPv6\"}}")).unwrap()
     });
@@ -139,4 +141,27 @@ fn empty_addresses_answer_nowhere() {
     let scene = Scene::new();
     let _agent = scene.start(&["--healthz-address", "", "--metrics-address", ""]);
     assert!(!scene.is_open(10_256) && !scene.is_open(10_249));
+}
+
+/// Or else an alert would be raised for a device that is gone.
+#[test]
+fn devices_are_wanted_and_in_effect_as_they_come_and_go_without_a_change_of_services() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    let _agent = scene.start(&[&OPEN[..], &["--interfaces", "up*"]].concat());
+    wait_until("metrics are told", || scene.is_open(10_249));
+    let devices = || {
+        ["wanted", "in_effect"]
+            .map(|which| scene.sample(&format!("shunt_attachments_{which}{{to=\"device\"}}")).unwrap())
+    };
+    assert_eq!(devices(), [0.0, 0.0]);
+    let peer = Namespace::new("peer").unwrap();
+    for (device, count) in [("up0", 1.0), ("up1", 2.0)] {
+        scene.lab.node().connect(device, &peer, device).unwrap();
+        wait_until(&format!("{device} is attached to"), || devices() == [count, count]);
+    }
+    scene.lab.node().remove_device("up0").unwrap();
+    wait_until("up0 is forgotten", || devices() == [1.0, 1.0]);
 }
