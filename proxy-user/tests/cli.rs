@@ -9,7 +9,8 @@ mod golden;
 use command::{Said, Site, copy_examples, examples, said, shunt, skipped, wait_until};
 use std::{fs, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, path::Path, process::Command};
 
-const COMMANDS: [&str; 8] = ["run", "plan", "explain", "dump", "status", "trace", "top", "demo"];
+const COMMANDS: [&str; 10] =
+    ["run", "plan", "explain", "dump", "status", "trace", "top", "cleanup", "mount-bpffs", "demo"];
 
 /// A cluster that has one of everything, as node n1 sees it.
 fn cluster() -> String {
