@@ -7,7 +7,10 @@ mod command;
 mod golden;
 
 use command::{Said, Site, copy_examples, examples, said, shunt, skipped, wait_until};
-use std::{fs, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, path::Path, process::Command};
+use std::{
+    fs, io::ErrorKind, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, path::Path,
+    process::Command,
+};
 
 const COMMANDS: [&str; 10] =
     ["run", "plan", "explain", "dump", "status", "trace", "top", "cleanup", "mount-bpffs", "demo"];
@@ -56,7 +59,13 @@ fn wrong_usage_is_exit_code_2_and_names_the_argument() {
     let plan = ["plan", "--node", "n", "--manifests", &manifests];
     for (args, text) in [
         (&["plan", "--manifests", &manifests][..], "--node <NAME>"),
-        (&["run", "--node", "n"], "--manifests <PATH>..."),
+        (&["run", "--manifests", &manifests], "--node <NAME>"),
+        (&["run", "--node", "n", "--manifests", &manifests, "--kubeconfig", "k"], "--kubeconfig <PATH>"),
+        (&["run", "--startup-spread", "10"], "--startup-spread <DURATION>"),
+        (&["run", "--relist-guard", "101"], "--relist-guard <PERCENT>"),
+        (&["run", "--api-server", "10.0.0.1:6443"], "--api-server <URL>"),
+        (&["run", "--metrics-address", ":10249"], "--metrics-address <ADDRESS:PORT>"),
+        (&["explain", "10.96.0.10:80", "--external-ips", "false"], "--manifests <PATH>..."),
         (&[&plan[..], &["--max-endpoints", "0"]].concat(), "--max-endpoints <N>"),
         (&[&plan[..], &["--log", "inof"]].concat(), "--log <LEVEL>"),
         (&[&plan[..], &["--log", "shunt=loud"]].concat(), "--log <LEVEL>"),
@@ -92,7 +101,16 @@ fn a_user_without_privileges_is_told_what_is_missing() {
     let nobody = |args: &[&str]| -> Said {
         let mut command = Command::new(&program);
         command.args(args).arg("--manifests").arg(&manifests).env_remove("SHUNT_SKIP_LAB");
-        command.uid(65_534).gid(65_534).output().unwrap().into()
+        command.uid(65_534).gid(65_534);
+        // A process that another test was starting may still have the copy open for writing.
+        let mut said = None;
+        wait_until("the copy can be executed", || {
+            let output = command.output();
+            let busy = output.as_ref().is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy);
+            said = (!busy).then(|| output.unwrap().into());
+            said.is_some()
+        });
+        said.unwrap()
     };
     is_refused(&nobody(&["run", "--node", "n"]), &["run as root", "CAP_BPF"]);
     is_refused(&nobody(&["demo"]), &["needs root"]);

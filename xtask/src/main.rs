@@ -7,6 +7,7 @@ mod demo;
 mod deps;
 mod image;
 mod kernels;
+mod kube_tools;
 mod record;
 mod test;
 mod toolchain;
@@ -34,6 +35,8 @@ enum Task {
     Demo,
     /// Writes the agent's container image, as an OCI image layout.
     Image(image::Options),
+    /// Finds or builds kube-apiserver, etcd and the other Kubernetes programs that tests run.
+    KubeTools(kube_tools::Options),
     /// Boots older kernels in virtual machines and loads the committed object there.
     Kernels(kernels::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Demo => demo::run(),
         Task::Image(options) => image::run(&options),
+        Task::KubeTools(options) => kube_tools::run(&options),
         Task::Kernels(options) => kernels::run(&options),
     };
     result.unwrap_or_else(|error| {

@@ -2,7 +2,8 @@
 
 use super::{
     asked::{Asker, Destination},
-    packet_args::PacketArgs,
+    config::{CONFIG_EXAMPLES, ConfigArgs},
+    run_args::{RUN_EXAMPLES, RunArgs},
     watch_args::{TOP_EXAMPLES, TRACE_EXAMPLES, TopArgs, TraceArgs},
 };
 use crate::{engine::Rules, select::NodePortAddresses, writer::Capacities};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Headings of `--help`.
-const MANIFESTS: &str = "With manifests";
+pub const MANIFESTS: &str = "With manifests";
 const RULES: &str = "Rules of the node";
 const SIZES: &str = "Sizes of maps";
 
@@ -36,12 +37,15 @@ pub struct Args {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Follow manifests and keep this node's maps true to them.
+    /// Follow the cluster's Services, or manifests, and keep this node's maps true to them.
     ///
     /// Stays up until SIGTERM, SIGINT or SIGHUP. Ending it leaves the dataplane working, as kube-proxy
     /// leaves its rules; the next run takes over what is pinned and writes only what differs.
-    #[command(after_help = "Example:\n  shunt run --manifests /etc/shunt/ --node $(hostname)")]
-    Run(RunArgs),
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Check or show the configuration of `shunt run`, without running it.
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config(ConfigArgs),
     /// Show what a node would program, without touching the kernel.
     #[command(after_help = "Example:\n  shunt plan --manifests examples/ --node lab-node -o json")]
     Plan(PlanArgs),
@@ -104,24 +108,6 @@ Example:
 
 Exit codes: 0 whatever the verdict, 1 a manifest is wrong, 2 wrong usage or no agent has run here";
 
-/// `shunt run`.
-#[derive(Debug, ClapArgs)]
-pub struct RunArgs {
-    #[command(flatten)]
-    pub manifests: ManifestArgs,
-    #[command(flatten)]
-    pub rules: RuleArgs,
-    #[command(flatten)]
-    pub pins: PinArgs,
-    /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<PathBuf>,
-    #[command(flatten)]
-    pub packets: PacketArgs,
-    #[command(flatten)]
-    pub capacities: CapacityArgs,
-}
-
 /// `shunt plan`.
 #[derive(Debug, ClapArgs)]
 pub struct PlanArgs {
@@ -136,8 +122,9 @@ pub struct PlanArgs {
     pub capacities: CapacityArgs,
 }
 
-/// `shunt explain`.
+/// `shunt explain`. Rules are asked of manifests alone: maps of the kernel have them in them.
 #[derive(Debug, ClapArgs)]
+#[command(mut_group("RuleArgs", |group| group.requires("paths")))]
 pub struct ExplainArgs {
     /// What is dialled: 10.96.0.10:80, [fd00::10]:80; with /udp or /sctp for another protocol than TCP.
     #[arg(value_name = "ADDRESS:PORT[/PROTOCOL]")]
@@ -224,7 +211,7 @@ pub struct ManifestArgs {
 }
 
 /// Refuses an empty name.
-fn name() -> clap::builder::NonEmptyStringValueParser {
+pub fn name() -> clap::builder::NonEmptyStringValueParser {
     clap::builder::NonEmptyStringValueParser::new()
 }
 
@@ -233,7 +220,7 @@ fn name() -> clap::builder::NonEmptyStringValueParser {
 #[command(next_help_heading = RULES)]
 pub struct RuleArgs {
     /// Zone of the node, in place of the one that its Node names.
-    #[arg(long, value_name = "ZONE", requires = "paths", value_parser = name())]
+    #[arg(long, value_name = "ZONE", value_parser = name())]
     pub zone: Option<String>,
     /// Addresses of the node where NodePorts answer: the first of each family that its Node names (primary; none
     /// without a Node), every address of its interfaces (all), or those in these ranges. Ranges that leave out
@@ -241,20 +228,19 @@ pub struct RuleArgs {
     #[arg(
         long,
         value_name = "primary|all|CIDR,...",
-        requires = "paths",
         default_value_t = NodePortAddresses::default()
     )]
     pub nodeport_addresses: NodePortAddresses,
     /// Whether NodePorts answer on loopback addresses, to clients on the node itself.
-    #[arg(long, value_name = "BOOL", requires = "paths", action = ArgAction::Set, default_value_t = true)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true)]
     pub localhost_nodeports: bool,
     /// Whether externalIPs are served. Whoever may make a Service may take over an address with them
     /// (CVE-2020-8554).
-    #[arg(long, value_name = "BOOL", requires = "paths", action = ArgAction::Set, default_value_t = true)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true)]
     pub external_ips: bool,
     /// Whether loadBalancerSourceRanges bind pods and the node too, as in kube-proxy; if not, only clients
     /// outside of the cluster, as in Cilium.
-    #[arg(long, value_name = "BOOL", requires = "paths", action = ArgAction::Set, default_value_t = true)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true)]
     pub source_ranges_in_cluster: bool,
 }
 

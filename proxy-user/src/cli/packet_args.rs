@@ -1,7 +1,7 @@
 //! Options of the packet path.
 
 use crate::select::{Glob, PacketDevices, ParseGlobError};
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, ValueEnum};
 use proxy_common::abi::PacketFlags;
 use std::{ops::RangeInclusive, str::FromStr};
 
@@ -28,7 +28,15 @@ pub struct PacketArgs {
     pub snat_ports: Option<PortRange>,
     /// Refuses processes of the node that bind a NodePort, with EADDRINUSE. Their clients would come to the NodePort's
     /// endpoints, and they would wait for ever.
-    #[arg(long)]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
     pub bind_protection: bool,
 }
 

@@ -15,11 +15,10 @@ impl OwnNode {
         Self { name: name.into(), zone: zone.map(SmolStr::from) }
     }
 
-    /// The first events of a source. A node that no manifest describes has its zone all the same.
-    pub fn first(&self, events: Vec<Event>) -> impl Iterator<Item = Event> {
+    /// What is known of it before anybody tells: a node that no object describes has its zone all the same.
+    pub fn first(&self) -> Option<Event> {
         let unknown = Event::NodeDeleted(self.name.clone());
-        let first = self.zone.is_some().then(|| self.amend(unknown));
-        first.into_iter().chain(events.into_iter().map(|event| self.amend(event)))
+        self.zone.is_some().then(|| self.amend(unknown))
     }
 
     /// An event with this node's zone.
@@ -49,8 +48,9 @@ mod tests {
     fn the_command_lines_zone_stands_whatever_becomes_of_the_node_object() {
         let own = OwnNode::new("n1", Some("b"));
         let here = Event::NodeApplied(node("n1", Some("b")));
+        assert_eq!(own.first(), Some(here.clone()));
         let other = Event::NodeApplied(node("n2", Some("a")));
-        assert_eq!(own.first(vec![other.clone()]).collect::<Vec<_>>(), [here.clone(), other]);
+        assert_eq!(own.amend(other.clone()), other);
         assert_eq!(own.amend(Event::NodeApplied(node("n1", Some("a")))), here);
         assert_eq!(own.amend(Event::NodeDeleted("n1".into())), here);
     }
@@ -59,6 +59,7 @@ mod tests {
     fn without_one_events_stay_as_they_are() {
         let own = OwnNode::new("n1", None);
         let event = Event::NodeApplied(node("n1", Some("a")));
-        assert_eq!(own.first(vec![event.clone()]).collect::<Vec<_>>(), [event]);
+        assert_eq!(own.first(), None);
+        assert_eq!(own.amend(event.clone()), event);
     }
 }

@@ -1,0 +1,22 @@
+//! The agent: what `shunt run` does once it has started.
+//!
+//! ```text
+//! Source (manifests or API server) ──Incoming──▶ Agent ──▶ Dataplane ──report──▶ log, Events, metrics, health checks
+//! addresses, devices, timers ───────────────────▶   ▲
+//! ```
+
+mod collect;
+mod follow;
+mod incoming;
+mod notices;
+mod own_node;
+mod packets;
+mod programming;
+mod stale;
+mod tell;
+
+pub use incoming::{Incoming, Source};
+pub use own_node::OwnNode;
+pub use packets::Packets;
+pub use programming::{Agent, Parts};
+pub use tell::Teller;
