@@ -76,7 +76,6 @@ pub enum Source {
     /// Files and directories.
     Manifests(Vec<PathBuf>),
     /// An API server.
-    #[expect(dead_code, reason = "until run.rs follows it")]
     Cluster(ClusterArgs),
 }
 

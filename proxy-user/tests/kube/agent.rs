@@ -20,15 +20,16 @@ use std::{
 /// What it logs once the maps are true.
 const READY: &str = "ready: ";
 
-/// The user that agents are, and its token at first.
-pub const AGENT: &str = "agent";
-pub const TOKEN: &str = "agent-token";
+/// The ServiceAccount of `deploy/`, which agents are.
+pub const ACCOUNT: &str = "shunt";
 
 /// Shunt on one node, and where its pins are.
 pub struct Agent<'a> {
     node: &'a Namespace,
-    name: String,
+    pub name: String,
     kubeconfig: PathBuf,
+    /// More arguments.
+    pub more: Vec<String>,
     process: Option<command::Agent>,
     pub site: Site,
 }
@@ -36,17 +37,16 @@ pub struct Agent<'a> {
 impl<'a> Agent<'a> {
     /// Starts it, and waits until it serves.
     pub fn start(stage: &'a Stage, node: usize) -> Self {
-        let plane = &stage.plane;
-        Self::start_as(stage, node, &plane.credentials().kubeconfig(AGENT, TOKEN, &plane.url()).unwrap())
-    }
-
-    /// The same with other credentials.
-    pub fn start_as(stage: &'a Stage, node: usize, kubeconfig: &Path) -> Self {
-        let node = stage.lan.node(node);
-        let (name, kubeconfig) = (node.name().to_owned(), kubeconfig.to_owned());
-        let mut agent = Self { node, name, kubeconfig, process: None, site: Site::new() };
+        let mut agent = Self::prepare(stage, node, &stage.kubeconfig(ACCOUNT));
         agent.run();
         agent
+    }
+
+    /// Has everything ready for one with other credentials.
+    pub fn prepare(stage: &'a Stage, node: usize, kubeconfig: &Path) -> Self {
+        let node = stage.lan.node(node);
+        let (name, kubeconfig) = (node.name().to_owned(), kubeconfig.to_owned());
+        Self { node, name, kubeconfig, more: Vec::new(), process: None, site: Site::new() }
     }
 
     /// Starts it again where an earlier one has left its pins, and waits until it serves.
@@ -70,9 +70,14 @@ impl<'a> Agent<'a> {
     pub fn command(&self) -> Command {
         let mut command = command::shunt(&["run", "--node", &self.name, "--kubeconfig"]);
         command.arg(&self.kubeconfig).arg("--cgroup").arg(self.site.cgroup.path());
-        command.args(["--pin-path", &self.site.pins(), "--startup-spread", "0s"]);
+        command.args(["--pin-path", &self.site.pins(), "--startup-spread", "0s"]).args(&self.more);
         self.node.enter_command(&mut command);
         command
+    }
+
+    /// Whether it has said that it serves.
+    pub fn is_ready(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.log().contains(READY))
     }
 
     /// Kills it as a crash would.

@@ -1,7 +1,7 @@
 //! What goes wrong between a node and its API server, and between objects.
 
 use crate::{
-    agent::{AGENT, Agent},
+    agent::{ACCOUNT, Agent},
     becomes, becomes_within,
     pod::Pod,
     stage::{HIDDEN_PORT, PORT, Stage, TARGET},
@@ -162,11 +162,13 @@ fn a_token_that_is_no_longer_good_is_read_again() {
     let Some(stage) = Stage::new() else { return };
     let scene = Scene::new(&stage);
     scene.survives(|| {
-        let credentials = stage.plane.credentials();
-        credentials.set_users(&[("another-token".to_owned(), AGENT.to_owned())]).unwrap();
+        // A token is good only as long as the ServiceAccount that it was made for.
+        let kubectl = stage.kubectl();
+        kubectl.run(&["delete", "serviceaccount", ACCOUNT, "--namespace", "kube-system"]);
+        kubectl.run(&["create", "serviceaccount", ACCOUNT, "--namespace", "kube-system"]);
         stage.plane.start_again().unwrap();
         thread::sleep(Duration::from_secs(3));
         // As the kubelet does with the token of a pod.
-        credentials.set_token(AGENT, "another-token").unwrap();
+        stage.plane.credentials().set_token(ACCOUNT, &stage.token(ACCOUNT)).unwrap();
     });
 }

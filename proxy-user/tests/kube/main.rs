@@ -10,6 +10,7 @@ mod bad_days;
 #[path = "../command/mod.rs"]
 mod command;
 mod controller;
+mod deploy;
 mod follows;
 mod hints;
 mod kubectl;

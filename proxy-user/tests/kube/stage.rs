@@ -1,10 +1,6 @@
 //! A cluster in the laboratory: nodes with pods, a host with the control plane, and a client outside.
 
-use crate::{
-    agent::{AGENT, Agent, TOKEN},
-    kubectl::Kubectl,
-    pod::Pod,
-};
+use crate::{agent::Agent, becomes, kubectl::Kubectl, pod::Pod};
 use serde_json::{Value, json};
 use shunt::lab::{
     control_plane::{ControlPlane, Options, Tools},
@@ -14,7 +10,7 @@ use std::{
     collections::BTreeSet,
     env,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Load-balancer addresses, which the client outside sends to the first node.
@@ -53,10 +49,12 @@ impl Stage {
         }
         let control = lan.add_client("control-plane").unwrap();
         let mut options = Options::on(&control, tools);
-        options.users.push((TOKEN.to_owned(), AGENT.to_owned()));
         options.arguments.extend(api_server.iter().map(ToString::to_string));
         let plane = ControlPlane::start(options).unwrap_or_else(|error| panic!("{error}"));
         let stage = Self { plane, lan, _control: control };
+        // The agents' ServiceAccount and its role; nobody here acts on the DaemonSet.
+        becomes("kube-system", &true, || stage.kubectl().succeeds(&["get", "namespace", "kube-system"]));
+        stage.kubectl().run(&["apply", "-k", deploy().join("base").to_str().unwrap()]);
         for index in 0..stage.lan.nodes().len() {
             // Server-side apply does not know two addresses of one type apart.
             stage.kubectl().create(&stage.node_object(index));
@@ -85,6 +83,17 @@ impl Stage {
                 "conditions": [{ "type": "Ready", "status": "True" }],
             },
         })
+    }
+
+    /// A kubeconfig with a new token of a ServiceAccount in kube-system.
+    pub fn kubeconfig(&self, account: &str) -> PathBuf {
+        let credentials = self.plane.credentials();
+        credentials.kubeconfig(account, &self.token(account), &self.plane.url()).unwrap()
+    }
+
+    /// A new token of a ServiceAccount in kube-system.
+    pub fn token(&self, account: &str) -> String {
+        self.kubectl().run(&["create", "token", account, "--namespace", "kube-system"]).trim_end().to_owned()
     }
 
     /// Shunt on a node.
@@ -146,6 +155,11 @@ impl Stage {
         let endpoints = ipv4.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
         endpoints.map(pick).collect()
     }
+}
+
+/// The manifests for clusters.
+pub fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
 /// The programs; `None`, with the reason printed, where no lab can be made or they are missing.

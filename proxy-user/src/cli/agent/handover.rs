@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn it_lasts_an_hour_after_kube_proxy_was_last_seen() {
         let start = Instant::now();
-        let after = |minutes| start + Duration::from_secs(60 * minutes);
+        let after = |minutes: u64| start + Duration::from_secs(60 * minutes);
         let mut handover = Handover::new(false, start);
         assert!(!handover.looked(false, start), "kube-proxy was never here");
         assert!(handover.looked(true, start) && handover.looked(true, after(500)));

@@ -1,6 +1,10 @@
 //! When the agent looks for kube-proxy on its node, and what it says of it.
 
-use crate::kernel::{self, Leftovers};
+use super::{Teller, handover::Handover};
+use crate::{
+    kernel::{self, Leftovers},
+    recorder::{Notice, Reason},
+};
 use std::time::{Duration, Instant};
 
 /// A look costs some system calls, and nobody waits for it: a kube-proxy that comes back changes nothing for what
@@ -14,12 +18,14 @@ pub struct KubeProxyWatch {
     found: Leftovers,
     /// That the kernel does not tell was said.
     said: bool,
+    handover: Handover,
 }
 
 impl KubeProxyWatch {
-    /// Looks at once.
-    pub fn new(now: Instant) -> Self {
-        Self { due: now, found: Leftovers::default(), said: false }
+    /// Looks at once. `handover`: a former agent has left connections of kube-proxy's to the kernel.
+    pub fn new(handover: bool, now: Instant) -> Self {
+        let handover = Handover::new(handover, now);
+        Self { due: now, found: Leftovers::default(), said: false, handover }
     }
 
     /// When [`Self::look`] is to be called.
@@ -27,37 +33,38 @@ impl KubeProxyWatch {
         self.due
     }
 
-    /// What was found last: nothing, if all is well.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for metrics and Events, which are wired later"))]
-    pub const fn found(&self) -> &Leftovers {
-        &self.found
-    }
-
-    /// Looks, and logs what changed since the last look. True if something did.
-    pub fn look(&mut self, now: Instant) -> bool {
+    /// Looks, and tells what changed since the last look. Whether connections that nobody here has begun are to be left
+    /// to the kernel, since kube-proxy may have begun them.
+    pub fn look(&mut self, teller: &Teller, now: Instant) -> bool {
         self.due = now + EVERY;
         match kernel::kube_proxy(true) {
-            Ok(found) => self.take(found),
+            Ok(found) => {
+                if let Some(advice) = self.take(found) {
+                    teller.record([Notice::node(Reason::KubeProxyFound, advice)]);
+                }
+            }
             Err(error) => {
                 if !std::mem::replace(&mut self.said, true) {
                     tracing::warn!("{error}; a kube-proxy beside Shunt goes unnoticed");
                 }
-                false
             }
         }
+        self.handover.looked(self.found.mode().is_some(), now)
     }
 
-    fn take(&mut self, found: Leftovers) -> bool {
-        let changed = found != self.found;
-        if changed {
-            if found.is_empty() {
-                tracing::info!("kube-proxy is gone from this node, with all that it had made");
-            } else {
-                tracing::warn!("{}", advice(&found));
-            }
+    /// What to say of what was found, if it is something else than before.
+    fn take(&mut self, found: Leftovers) -> Option<String> {
+        let before = std::mem::replace(&mut self.found, found);
+        if self.found == before {
+            return None;
         }
-        self.found = found;
-        changed
+        if self.found.is_empty() {
+            tracing::info!("kube-proxy is gone from this node, with all that it had made");
+            return None;
+        }
+        let advice = advice(&self.found);
+        tracing::warn!("{advice}");
+        Some(advice)
     }
 }
 
@@ -82,14 +89,13 @@ mod tests {
 
     #[test]
     fn each_change_is_told_once() {
-        let mut watch = KubeProxyWatch::new(Instant::now());
+        let mut watch = KubeProxyWatch::new(false, Instant::now());
         let table = || [Leftover::Table(Family::Ip)].into_iter().collect::<Leftovers>();
-        assert!(!watch.take(Leftovers::default()), "nothing there, nothing said");
-        assert!(watch.take(table()));
-        assert!(!watch.take(table()));
-        assert_eq!(watch.found(), &table());
-        assert!(watch.take(Leftovers::default()));
-        assert!(!watch.take(Leftovers::default()));
+        assert_eq!(watch.take(Leftovers::default()), None, "nothing there, nothing said");
+        assert!(watch.take(table()).is_some());
+        assert_eq!(watch.take(table()), None);
+        assert_eq!(watch.take(Leftovers::default()), None);
+        assert!(watch.take(table()).is_some(), "it came back");
     }
 
     #[test]

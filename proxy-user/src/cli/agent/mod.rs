@@ -7,7 +7,9 @@
 
 mod collect;
 mod follow;
+mod handover;
 mod incoming;
+mod kube_proxy;
 mod notices;
 mod own_node;
 mod packets;
@@ -15,7 +17,7 @@ mod programming;
 mod stale;
 mod tell;
 
-pub use incoming::{Incoming, Source};
+pub use incoming::{Incoming, Prepared, api_snapshot};
 pub use own_node::OwnNode;
 pub use packets::Packets;
 pub use programming::{Agent, Parts};

@@ -16,15 +16,18 @@ pub fn room(report: &SyncReport) -> Vec<Notice> {
         *maps.entry(unplaced.full).or_default() += 1;
     }
     let nodes = maps.iter().map(|(full, count)| {
-        let note = format!("{full}: {count} service ports do not fit wholly. {} for more of it", remedy(full));
+        let note =
+            format!("{full}: {count} service ports do not fit wholly. {} for more of it", remedy(full));
         Notice::node(Reason::MapFull, note)
     });
     let own = report.node_unplaced.iter().map(|full| {
         Notice::node(Reason::MapFull, format!("{full}: not all that is known of this node fits"))
     });
-    let services = report.newly_unplaced.iter().take(NAMED).map(|unplaced| {
-        Notice::service(&unplaced.port.service, Reason::MapFull, unplaced.to_string())
-    });
+    let services = report
+        .newly_unplaced
+        .iter()
+        .take(NAMED)
+        .map(|unplaced| Notice::service(&unplaced.port.service, Reason::MapFull, unplaced.to_string()));
     nodes.chain(own).chain(services).collect()
 }
 
@@ -39,9 +42,8 @@ pub fn conflicts<'a>(conflicts: impl IntoIterator<Item = &'a Conflict>) -> Vec<N
 /// Health checks that load balancers cannot ask for: at each Service.
 pub fn health_checks(news: &News) -> Vec<Notice> {
     let reason = Reason::FailedToStartServiceHealthcheck;
-    let notice = |problem: &crate::server::Problem| {
-        Notice::service(&problem.service, reason, problem.to_string())
-    };
+    let notice =
+        |problem: &crate::server::Problem| Notice::service(&problem.service, reason, problem.to_string());
     news.failed.iter().take(NAMED).map(notice).collect()
 }
 

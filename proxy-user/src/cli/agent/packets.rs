@@ -80,6 +80,11 @@ impl Packets {
         })
     }
 
+    /// How many devices are wanted.
+    pub const fn wanted(&self) -> usize {
+        self.chosen.len()
+    }
+
     /// Waits until the devices change; for ever where nobody follows them.
     pub async fn changed(&mut self) -> Vec<Device> {
         match &mut self.follower {

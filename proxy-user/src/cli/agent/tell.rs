@@ -4,8 +4,8 @@ use super::notices;
 use crate::{
     cli::problems,
     engine::SyncReport,
-    recorder::{EventRecorder, Notice},
-    server::News,
+    recorder::{EventRecorder, Notice, Reason},
+    server::{News, ServerNews},
     table::Conflict,
 };
 use std::sync::Arc;
@@ -32,6 +32,17 @@ impl Teller {
     pub fn conflicts<'a>(&self, conflicts: impl IntoIterator<Item = &'a Conflict> + Clone) {
         problems::log_conflicts(conflicts.clone());
         self.record(notices::conflicts(conflicts));
+    }
+
+    /// A server of the agent's that has no port, or has it after all.
+    pub fn server(&self, reason: Reason, news: &ServerNews) {
+        match news {
+            ServerNews::Failed { .. } => {
+                tracing::warn!("{news}; it is tried again every few seconds");
+                self.record([Notice::node(reason, news.to_string())]);
+            }
+            ServerNews::Mended { .. } => tracing::info!("{news} after all"),
+        }
     }
 
     /// Health checks that nobody can ask for, and those that are answered after all.

@@ -14,7 +14,7 @@ use super::{
     random::Random,
     request::Request,
 };
-use crate::model::ObjectName;
+use crate::model::{Event, ObjectName};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Times and limits of the protocol; see the options of the source.
@@ -325,8 +325,12 @@ impl Follow {
         }
         news.problems.extend(decoded.warnings.into_iter().map(Problem::from));
         let target = if self.stages() { &mut self.staged } else { news };
+        if let (Event::SliceApplied(slice), Some(trigger)) = (&event, decoded.trigger)
+            && trigger >= self.limits.started
+        {
+            target.triggers.push((slice.family, trigger));
+        }
         target.events.push(event);
-        target.triggers.extend(decoded.trigger.filter(|trigger| *trigger >= self.limits.started));
     }
 
     fn deleted(&mut self, json: &str, news: &mut News) {

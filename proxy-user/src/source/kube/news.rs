@@ -4,7 +4,7 @@ use super::{
     notice::Notice,
     problem::{About, Problem, Severity},
 };
-use crate::model::Event;
+use crate::model::{Event, Family};
 use std::time::SystemTime;
 
 /// Changes and problems, in their order.
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 pub(super) struct News {
     pub(super) events: Vec<Event>,
     pub(super) problems: Vec<Problem>,
-    pub(super) triggers: Vec<SystemTime>,
+    pub(super) triggers: Vec<(Family, SystemTime)>,
     pub(super) notices: Vec<Notice>,
     /// A list was complete, or it is known that there is none.
     pub(super) complete: bool,

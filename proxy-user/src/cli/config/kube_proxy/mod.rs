@@ -82,7 +82,7 @@ impl Field {
         let same = |other: &&str| {
             *other == text || duration(other).is_some_and(|other| duration(text) == Some(other))
         };
-        text.is_empty() || self.defaults.iter().any(|other| same(other))
+        text.is_empty() || self.defaults.iter().any(same)
     }
 }
 

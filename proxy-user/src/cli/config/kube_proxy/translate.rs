@@ -64,7 +64,7 @@ impl<'a> Translation<'a> {
         let address = bind.and_then(|(text, _)| text.parse::<IpAddr>().ok());
         match (bind, address) {
             (Some((text, line)), None) => {
-                self.refuse(line, format!("bindAddress: {text:?} is no IP address"))
+                self.refuse(line, format!("bindAddress: {text:?} is no IP address"));
             }
             (Some((text, line)), Some(address)) if !address.is_unspecified() => {
                 let why = "it is no address to listen on, but names the node's own, which are those of its Node object here";
