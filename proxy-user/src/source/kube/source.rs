@@ -80,7 +80,8 @@ impl KubeSource {
         if options.node.is_empty() {
             return Err(KubeError::NoNode);
         }
-        let mut random = options.seed.map_or_else(Random::fresh, Random::seeded);
+        let random = options.seed.map_or_else(Random::fresh, Random::seeded);
+        let mut random = random.with_jitter(options.jitter);
         let origin = Origin::of(&options)?;
         let mut first = Vec::new();
         let on_cluster_ip = origin.is_cluster_ip();
@@ -106,7 +107,7 @@ impl KubeSource {
                 options: Arc::clone(&options),
                 servers: Arc::clone(&servers),
                 stats: Arc::clone(&stats),
-                random: Random::seeded(random.fork()),
+                random: random.child(),
                 deliveries: sender.clone(),
                 confirmed: confirmation.clone(),
             };
