@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The rules of each part, numbered from 1.
-const RULES: [(&str, usize); 10] = [
+const RULES: [(&str, usize); 11] = [
     ("A", 22),
     ("B", 12),
     ("C", 14),
@@ -20,6 +20,7 @@ const RULES: [(&str, usize); 10] = [
     ("H", 9),
     ("J", 11),
     ("K", 9),
+    ("Q", 10),
 ];
 
 /// Rules that have one answer in each of kube-proxy's modes.
