@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-const COMMANDS: [&str; 8] = ["run", "plan", "explain", "dump", "status", "trace", "top", "demo"];
+const COMMANDS: [&str; 9] = ["run", "config", "plan", "explain", "dump", "status", "trace", "top", "demo"];
 
 /// A cluster that has one of everything, as node n1 sees it.
 fn cluster() -> String {

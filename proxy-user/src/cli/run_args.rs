@@ -41,6 +41,11 @@ pub struct RunArgs {
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = name())]
     pub node: Option<String>,
     #[command(flatten)]
+    pub pins: PinArgs,
+    /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Follow these files or directories of YAML or JSON manifests (Service, EndpointSlice, Node, ServiceCIDR, List) in
     /// place of an API server.
@@ -58,11 +63,6 @@ pub struct RunArgs {
     pub packets: PacketArgs,
     #[command(flatten)]
     pub servers: ServerArgs,
-    #[command(flatten)]
-    pub pins: PinArgs,
-    /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<PathBuf>,
     #[command(flatten)]
     pub capacities: CapacityArgs,
     /// All of this as it was come to, with where each value comes from.
