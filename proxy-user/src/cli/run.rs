@@ -40,7 +40,7 @@ const CONFLICTS: Duration = Duration::from_secs(10);
 
 /// Follows the manifests until SIGTERM, SIGINT or SIGHUP.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let (node, source) = (args.node_name()?.to_owned(), args.source());
+    let (node, source) = (args.node_name()?, args.source());
     let options = Options::default();
     let options = Options {
         cgroup: args.cgroup.unwrap_or(options.cgroup),

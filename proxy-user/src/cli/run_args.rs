@@ -94,9 +94,9 @@ impl RunArgs {
     ///
     /// # Errors
     /// [`Usage`] where nobody gave one and the host has none.
-    pub fn node_name(&self) -> Result<&str, Usage> {
+    pub fn node_name(&self) -> Result<String, Usage> {
         let none = || Usage("this node has no name: give --node <NAME>".to_owned());
-        self.node.as_deref().ok_or_else(none)
+        self.node.clone().ok_or_else(none)
     }
 }
 
