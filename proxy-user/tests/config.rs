@@ -73,6 +73,29 @@ fn the_configuration_is_shown_with_where_it_comes_from_and_can_be_read_again() {
 }
 
 #[test]
+fn programs_are_told_the_same() {
+    let json = |args: &[&str]| -> (Option<i32>, Value) {
+        let said = beside(&[&["config", "check", "-o", "json"], args].concat());
+        assert_eq!(said.err, "");
+        (said.code, serde_json::from_str(&said.out).unwrap())
+    };
+    let (code, bad) = json(&["--config", "bad.yaml"]);
+    let problems = bad["problems"].as_array().unwrap();
+    assert_eq!((code, problems.len()), (Some(1), 14));
+    assert_eq!(problems[3]["place"], "bad.yaml:4");
+    assert!(
+        problems[3]["message"].as_str().unwrap().starts_with("invalid value 'lots' for '--max-services <N>'")
+    );
+    let (code, k3s) = json(&["--kube-proxy-config", "k3s.yaml"]);
+    assert_eq!((code, &k3s["problems"]), (Some(0), &serde_json::json!([])));
+    let ignored = &k3s["ignored"][0];
+    assert_eq!(
+        (&ignored["place"], &ignored["what"]),
+        (&"k3s.yaml:14".into(), &"clusterCIDR: 10.42.0.0/16".into())
+    );
+}
+
+#[test]
 fn the_help_is_as_it_was_read() {
     for (name, args) in [
         ("run", &["run"][..]),

@@ -28,7 +28,7 @@ pub fn program(
     let (_, changes) = ManifestSet::load(paths)?;
     let broken = problems::log_problems(&changes.problems);
     let mut engine = Engine::new(node, Rules::from(rules), MemoryMaps::new(capacities))?;
-    let own = OwnNode::new(node, rules.zone.as_deref());
+    let own = OwnNode::new(node, rules.zone.as_deref()).with_addresses(&rules.node_ip);
     own.first(changes.events).for_each(|event| engine.apply(event));
     let report = engine.sync()?;
     problems::log_room(&report);

@@ -63,7 +63,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             );
         }
     };
-    let own_node = OwnNode::new(&node, args.rules.zone.as_deref());
+    let own_node = OwnNode::new(&node, args.rules.zone.as_deref()).with_addresses(&args.rules.node_ip);
     first.events = own_node.first(first.events).collect();
     let mut addresses = None;
     let rules = Rules::from(&args.rules);

@@ -126,8 +126,8 @@ pub struct ClusterArgs {
     /// meanwhile, so that many nodes that start at once do not ask at once. 0 asks at once.
     #[arg(long, value_name = "DURATION", default_value_t = KubeDuration(STARTUP_SPREAD))]
     pub startup_spread: KubeDuration,
-    /// A list that lacks more than this share of the Services that are known is held back until a second list or a
-    /// restart with 100 confirms it. 100 believes every list.
+    /// A list that lacks more than this share of the Services or EndpointSlices that are known, or all of them, is held
+    /// back until a second list confirms it, a minute later. 100 believes every list.
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub relist_guard: u8,
 }

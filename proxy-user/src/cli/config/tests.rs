@@ -3,13 +3,14 @@
 use super::{
     args::ConfigCommand,
     effective::Configuration,
-    kube_proxy, parse,
+    file, kube_proxy, parse,
     parse::Failure,
     place::Lines,
     words::{Form, Words},
 };
 use crate::cli::args::{Args, Command};
-use clap::{Arg, CommandFactory as _};
+use clap::{Arg, CommandFactory as _, builder::PossibleValue};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
@@ -43,7 +44,7 @@ fn samples(arg: &Arg, directory: &Path) -> [String; 2] {
     let names: Vec<_> = arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
     let possible = arg.get_possible_values();
     let possible: Vec<_> =
-        possible.iter().map(|value| value.get_name()).filter(|name| *name != default).collect();
+        possible.iter().map(PossibleValue::get_name).filter(|name| *name != default).collect();
     let [one, two] = match (form, names.concat().as_str()) {
         (Form::Switch, _) => [possible[0], possible[0]],
         (Form::Number, _) => ["17", "18"],
@@ -53,6 +54,7 @@ fn samples(arg: &Arg, directory: &Path) -> [String; 2] {
         }
         (_, "PATH") => ["/some/where", "/else/where"],
         (_, "NAME" | "ZONE") => ["one", "two"],
+        (_, "IP,...") => ["10.0.0.5", "fd00::5"],
         (_, "LEVEL") => ["debug", "shunt=trace"],
         (_, "URL") => ["https://10.0.0.2:6443", "https://10.0.0.3:6443"],
         (_, "DURATION") => ["1m30s", "500ms"],
@@ -134,13 +136,14 @@ fn a_wrong_value_of_every_word_names_its_line_and_its_option() {
     with_words(|words| {
         for arg in words.iter() {
             let word = arg.get_long().unwrap();
-            for (value, says) in
-                [("", "has no value"), ("{a: b}", "takes no words"), ("[]", "empty list"), ("[[]]", "")]
-            {
+            for (value, says) in [
+                ("", "has no value"),
+                ("{a: b}", "takes no words"),
+                ("[]", "empty list"),
+                ("[[]]", "is a list of texts"),
+            ] {
                 let found = problems(&format!("\n\n{word}: {value}\n"));
                 assert_eq!(found.len(), 1, "{found:?}");
-                let is_list = matches!(Form::of(arg), Form::Each | Form::Commas);
-                let says = if value.starts_with('[') && !is_list && says != "" { "" } else { says };
                 assert!(
                     found[0].contains(&format!("config.yaml:3: {word} ")) && found[0].contains(says),
                     "{found:?}"
@@ -192,6 +195,26 @@ fn a_lower_layer_gives_way_to_what_it_cannot_stand_beside() {
         found.ignored[0]
     );
     assert_eq!(show(&files).unwrap().json()["kubeconfig"], json!("/k"));
+}
+
+proptest! {
+    /// Whatever stands in a file, each line is a setting or a problem, and nobody panics.
+    #[test]
+    fn any_text_is_read_or_refused(text in "(\\PC|\n){0,60}|([a-z&*!|>'\"{}\\[\\],:# -]{0,8}(: |\n)){0,12}") {
+        let lines = Lines::of(Path::new("f"));
+        with_words(|words| {
+            let (settings, problems) = file::read(&text, &lines, words);
+            for setting in &settings {
+                assert!(words.find(&setting.word).is_some() && !setting.values.is_empty());
+            }
+            for problem in &problems {
+                assert!(problem.to_string().starts_with("f"));
+            }
+        });
+        let translated = kube_proxy::read(&text, &lines);
+        prop_assert!(!translated.problems.is_empty(), "it has no kind");
+        let _ = kube_proxy::read(&format!("{KUBE_PROXY}{text}"), &lines);
+    }
 }
 
 #[test]

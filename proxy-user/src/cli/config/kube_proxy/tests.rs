@@ -39,6 +39,7 @@ fn each_field_has_kube_proxys_meaning() {
         ("mode: nftables\nmetricsBindAddress: 0.0.0.0:10249", "--metrics-address=0.0.0.0:10249"),
         ("mode: nftables\nmetricsBindAddress: '::'", "--metrics-address=[::]:10249"),
         ("mode: nftables\nbindAddress: 0.0.0.0", ""),
+        ("mode: nftables\nbindAddress: 10.0.0.5", "--node-ip=10.0.0.5"),
         ("mode: nftables\nbindAddress: '::'", "--healthz-address=[::]:10256 --metrics-address=[::1]:10249"),
         (
             "mode: nftables\nbindAddress: '::'\nhealthzBindAddress: 0.0.0.0:1",

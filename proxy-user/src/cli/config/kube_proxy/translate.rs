@@ -72,15 +72,9 @@ impl<'a> Translation<'a> {
             (Some((text, line)), None) => {
                 self.refuse(line, format!("bindAddress: {text:?} is no IP address"));
             }
+            // No address to listen on: the node's own, before those of its Node.
             (Some((text, line)), Some(address)) if !address.is_unspecified() => {
-                let why = "it is no address to listen on, but names the node's own, which are those of its Node object here";
-                let what = format!("bindAddress: {text}");
-                self.to.ignored.push(Ignored {
-                    place: self.lines.at(line),
-                    what,
-                    why: why.to_owned(),
-                    matters: true,
-                });
+                self.set("node-ip", text, line, "bindAddress");
             }
             _ => {}
         }
@@ -186,8 +180,7 @@ pub(super) fn words(path: &str) -> &'static str {
         "logging.verbosity" => "`log`: debug from 4 on",
         "hostnameOverride" => "`node`, in lower case",
         "bindAddress" => {
-            "Its family decides where `healthz-address` and `metrics-address` listen by default. **Missed**, if it is an \
-             address: those of the node are those of its Node object"
+            "`node-ip`, if it is an address; its family decides where the agent listens by default"
         }
         "healthzBindAddress" => "`healthz-address`",
         "metricsBindAddress" => "`metrics-address`",
