@@ -16,10 +16,12 @@ pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod model;
+#[cfg(feature = "kube")]
+pub mod recorder;
 pub mod select;
 #[cfg(feature = "servers")]
 pub mod server;
-#[cfg(feature = "manifests")]
+#[cfg(any(feature = "manifests", feature = "kube"))]
 pub mod source;
 pub mod table;
 pub mod view;

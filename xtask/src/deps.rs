@@ -26,8 +26,15 @@ pub const BPF_PACKAGES: &[&str] = &[
 pub const BPF_LINKER: &str = "0.13.0";
 
 /// Real servers and clients that the tests in network namespaces run.
-pub const TEST_PACKAGES: &[&str] =
-    &["nginx-light", "curl", "dnsmasq-base", "bind9-dnsutils", "containernetworking-plugins"];
+pub const TEST_PACKAGES: &[&str] = &[
+    "nginx-light",
+    "curl",
+    "dnsmasq-base",
+    "bind9-dnsutils",
+    "containernetworking-plugins",
+    "nftables",
+    "iptables",
+];
 
 /// What `cargo xtask kernels` boots with.
 pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86", "xz-utils"];

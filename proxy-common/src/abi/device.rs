@@ -63,6 +63,9 @@ flags! {
     MASQUERADE_ALWAYS = 1;
     /// A process of the node may not bind a NodePort (`--bind-protection`).
     BIND_PROTECTION = 1 << 1;
+    /// A TCP or SCTP packet that neither begins a flow nor belongs to a known one is left alone: kube-proxy was here,
+    /// and the kernel (nf_conntrack) may translate the flow still.
+    LEAVE_UNKNOWN = 1 << 2;
 }
 
 const _: () = assert!(size_of::<DeviceEntry>() == 36);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::abi::{
     Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
-    PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple,
+    PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple, UDP,
 };
 use crate::datapath::{Client, Lookup, Origin, Reason, Tables, Verdict, find_address, pick_backend, route};
 
@@ -69,6 +69,8 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     let peer = SocketPeer::new(work.tuple.destination, work.tuple.destination_port);
     let client = FlowClient { packet, tables, tuple: &work.tuple };
     let picked = match route(tables, &client, &peer, work.headers.protocol) {
+        Verdict::Pass(_) => return pass(packet, tables, work),
+        _ if is_left(tables, work) => return Next::Pass,
         Verdict::Forward(route) => match pick_backend(tables, &client, &route) {
             Some((reference, backend)) => Ok((route.frontend.service, reference, backend)),
             None => Err(Verdict::Reject(Reason::Inconsistent)),
@@ -77,7 +79,6 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     };
     let (service, reference, backend) = match picked {
         Ok(picked) => picked,
-        Err(Verdict::Pass(_)) => return pass(packet, tables, work),
         Err(verdict) => return refuse(packet, tables, work, verdict),
     };
     // A reset of a flow that nobody knows has nothing to reset.
@@ -123,6 +124,14 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     Next::Send
 }
 
+/// Whether a packet may be of a flow that the kernel translates since kube-proxy was here, and is left to it.
+#[inline(always)]
+fn is_left<T: PacketTables>(tables: &T, work: &Work) -> bool {
+    work.tuple.protocol != UDP as u32
+        && !work.transport.begins
+        && tables.settings().flags.contains(PacketFlags::LEAVE_UNKNOWN)
+}
+
 /// What becomes of a packet of no flow that names no Service.
 ///
 /// One from a backend to an address that stood for a client, where the flow's entry was lost, must not come to the
@@ -138,6 +147,7 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> 
     let tuple = &work.tuple;
     let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
     if tuple.protocol == TCP as u32
+        && !settings.flags.contains(PacketFlags::LEAVE_UNKNOWN)
         && port < settings.ports
         && packet.hook() as u8 == Hook::Ingress as u8
         && tables.device(packet.device()).is_some_and(

@@ -9,6 +9,7 @@ mod fake;
 mod flows;
 mod fragments;
 mod frame;
+mod handover;
 mod headers;
 mod hostile;
 mod lab;

@@ -82,6 +82,12 @@ pub enum Command {
     /// Counts from its own start on, or from when a service port was first seen.
     #[command(after_help = TOP_EXAMPLES)]
     Top(TopArgs),
+    /// Mount a bpffs where the pin path lies, if none is there: below /sys/fs/bpf only.
+    ///
+    /// For nodes where nobody else does (systemd does, except in a container). `shunt run` does it too, but from within
+    /// a container it would be that container's alone.
+    #[command(after_help = "Example:\n  shunt mount-bpffs")]
+    MountBpffs(PinArgs),
     /// Show Shunt at work in a laboratory of network namespaces, and remove it again.
     #[command(after_help = "Example:\n  shunt demo --manifests examples/")]
     Demo(DemoArgs),

@@ -3,9 +3,9 @@
 //! Exit codes: 0 done, 1 something is wrong (said on standard error), 2 wrong usage or a machine
 //! that lacks what Shunt needs.
 
+mod agent;
 mod args;
 mod asked;
-mod collect;
 mod config;
 mod document;
 mod dump;
@@ -13,18 +13,14 @@ mod duration;
 mod ending;
 mod exit;
 mod explain;
-mod follow;
 mod live;
 mod offline;
-mod own_node;
 mod packet_args;
-mod packets;
 mod plan;
 mod problems;
 mod run;
 mod run_args;
 mod span;
-mod stale;
 mod status;
 mod status_devices;
 mod table;
@@ -42,6 +38,10 @@ pub fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     init_logging(&args.log);
+    // Before any thread begins: each has capabilities of its own.
+    if let Err(error) = crate::kernel::raise_capabilities() {
+        tracing::warn!("capset: {error}; capabilities that are permitted are not in effect");
+    }
     let outcome = match args.command {
         args::Command::Run(args) => {
             config::log_ignored(&args.configuration.ignored);
@@ -54,6 +54,9 @@ pub fn main() -> ExitCode {
         args::Command::Status(args) => status::status(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
+        args::Command::MountBpffs(pins) => crate::kernel::mount_bpffs(&pins.pin_path)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(anyhow::Error::from),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))

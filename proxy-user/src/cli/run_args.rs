@@ -76,7 +76,6 @@ pub enum Source {
     /// Files and directories.
     Manifests(Vec<PathBuf>),
     /// An API server.
-    #[expect(dead_code, reason = "until run.rs follows it")]
     Cluster(ClusterArgs),
 }
 
@@ -94,9 +93,9 @@ impl RunArgs {
     ///
     /// # Errors
     /// [`Usage`] where nobody gave one and the host has none.
-    pub fn node_name(&self) -> Result<String, Usage> {
+    pub fn node_name(&self) -> Result<&str, Usage> {
         let none = || Usage("this node has no name: give --node <NAME>".to_owned());
-        self.node.clone().ok_or_else(none)
+        self.node.as_deref().ok_or_else(none)
     }
 }
 
@@ -127,7 +126,7 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "DURATION", default_value_t = KubeDuration(STARTUP_SPREAD))]
     pub startup_spread: KubeDuration,
     /// A list that lacks more than this share of the Services or EndpointSlices that are known, or all of them, is held
-    /// back until a second list confirms it, a minute later. 100 believes every list.
+    /// back until a second list confirms it, a minute later, or SIGUSR1 does. 100 believes every list.
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub relist_guard: u8,
 }

@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 use std::net::IpAddr;
 
 /// One change, as a source reports it. Applying the same object twice is no change.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
     /// A Service was added or changed.
     ServiceApplied(Service),

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use std::net::IpAddr;
 
 /// The Node object of the node that is programmed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Node {
     /// `metadata.name`.
     pub name: SmolStr,
@@ -17,6 +17,8 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
+    /// It is being deleted, or the cluster's autoscaler is about to: load balancers should go elsewhere.
+    pub leaving: bool,
 }
 
 impl Node {

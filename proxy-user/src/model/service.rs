@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use std::{fmt, net::IpAddr};
 
 /// A Service, whatever its type; [`crate::cluster`] decides which of its parts count.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Service {
     /// Namespace and name.
     pub name: ObjectName,

@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 use std::{fmt, net::IpAddr};
 
 /// An EndpointSlice of family IPv4 or IPv6 (FQDN slices are left out by the source).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EndpointSlice {
     /// Namespace and name of the slice itself.
     pub name: ObjectName,
@@ -32,7 +32,7 @@ pub struct SlicePort {
 }
 
 /// An entry of the slice's `endpoints`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Endpoint {
     /// `addresses[0]`; the others are never used.
     pub address: IpAddr,

@@ -1,12 +1,15 @@
 //! Where the cluster's objects come from.
 //!
 //! ```text
-//! files ──▶ manifests ──k8s-openapi types──▶ kubernetes ──▶ model::Event
+//! files ──▶ manifests ───┐
+//!                        ├─▶ kubernetes ──▶ model::Event
+//! API server ──▶ kube ───┘
 //! ```
 //!
 //! * [`kubernetes`] turns objects of the Kubernetes API into [`crate::model`]. Pure functions, one
 //!   per kind; every source of API objects uses the same ones.
-//! * [`manifests`] reads those objects from YAML and JSON files and follows the files live.
+//! * `kube` follows the API server.
+//! * `manifests` reads those objects from YAML and JSON files and follows the files live.
 //! * `addresses` and `devices` follow what the kernel knows of this node.
 
 #![forbid(unsafe_code)]
@@ -15,7 +18,10 @@
 pub mod addresses;
 #[cfg(feature = "agent")]
 pub mod devices;
+#[cfg(feature = "kube")]
+pub mod kube;
 pub mod kubernetes;
+#[cfg(feature = "manifests")]
 pub mod manifests;
 #[cfg(feature = "agent")]
 mod netlink;

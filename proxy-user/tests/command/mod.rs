@@ -131,12 +131,17 @@ impl Site {
     }
 
     /// The same with a command that [`Self::run`] has given.
-    pub fn start_command(&self, mut command: Command) -> Agent {
-        let log = self.directory.path().join("log");
-        command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
-        let mut agent = Agent { process: Process::start(&mut command).unwrap(), log };
+    pub fn start_command(&self, command: Command) -> Agent {
+        let mut agent = self.begin_command(command);
         agent.wait_for("ready: ");
         agent
+    }
+
+    /// The same without waiting.
+    pub fn begin_command(&self, mut command: Command) -> Agent {
+        let log = self.directory.path().join("log");
+        command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        Agent { process: Process::start(&mut command).unwrap(), log }
     }
 
     /// What `shunt dump -o json` prints here.

@@ -21,6 +21,8 @@ mod flows;
 mod fragments;
 #[path = "../../../proxy-common/tests/packet/frame.rs"]
 mod frame;
+#[path = "../../../proxy-common/tests/packet/handover.rs"]
+mod handover;
 #[path = "../../../proxy-common/tests/packet/headers.rs"]
 mod headers;
 #[path = "../../../proxy-common/tests/packet/hostile.rs"]

@@ -178,8 +178,15 @@ fn node() -> impl Strategy<Value = Node> {
         select(vec![None, Some(SmolStr::from("zone-a")), Some("zone-b".into()), Some("zone-c".into())]);
     let addresses = some_of(&["192.168.77.1", "192.168.77.3", "fd00:77::1"]);
     let name = prop_oneof![4 => Just(NODE), 1 => Just("node-b")];
-    (name, zone, addresses, some_of(&["10.244.0.0/24", "fd00:244::/64"]))
-        .prop_map(|(name, zone, addresses, pod_cidrs)| Node { name: name.into(), zone, addresses, pod_cidrs })
+    (name, zone, addresses, some_of(&["10.244.0.0/24", "fd00:244::/64"])).prop_map(
+        |(name, zone, addresses, pod_cidrs)| Node {
+            name: name.into(),
+            zone,
+            addresses,
+            pod_cidrs,
+            leaving: false,
+        },
+    )
 }
 
 /// One change of any object.

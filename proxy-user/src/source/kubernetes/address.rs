@@ -1,5 +1,6 @@
 //! Addresses and CIDRs, parsed as leniently as kube-proxy does (its `ParseIPSloppy`).
 
+use super::api::Text;
 use ipnet::IpNet;
 use std::{
     borrow::Cow,
@@ -51,9 +52,10 @@ pub(super) fn parse_cidr(text: &str) -> Option<IpNet> {
 
 /// The networks of a list, white space around them ignored as the API server ignores it; `reject` is told
 /// the index of an entry left out and why.
-pub(super) fn parse_cidrs(texts: &[String], mut reject: impl FnMut(usize, String)) -> Vec<IpNet> {
+pub(super) fn parse_cidrs(texts: &[impl AsRef<str>], mut reject: impl FnMut(usize, String)) -> Vec<IpNet> {
     let mut nets = Vec::new();
     for (index, text) in texts.iter().enumerate() {
+        let text = text.as_ref();
         match parse_cidr(text.trim()) {
             Some(net) => nets.push(net),
             None => reject(index, format!("{text:?} is not a CIDR, ignored")),
@@ -110,14 +112,14 @@ pub(super) fn parse_frontend(text: &str) -> Result<IpAddr, &'static str> {
 
 /// The frontend addresses of a list; `reject` is told the index of an entry left out and why.
 pub(super) fn parse_list<'a>(
-    texts: impl IntoIterator<Item = &'a String>,
+    texts: impl IntoIterator<Item = &'a Text<'a>>,
     mut reject: impl FnMut(usize, String),
 ) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for (index, text) in texts.into_iter().enumerate() {
         match parse_frontend(text) {
             Ok(address) => addresses.push(address),
-            Err(why) => reject(index, format!("{text:?} {why}, ignored")),
+            Err(why) => reject(index, format!("{:?} {why}, ignored", &**text)),
         }
     }
     addresses

@@ -1,8 +1,10 @@
 //! What a conversion gives back: the model object and the warnings.
 
-use super::text::{NAME_RULE, is_dns_name, printable};
+use super::{
+    api::Metadata,
+    text::{NAME_RULE, is_dns_name, printable},
+};
 use crate::model::{EndpointSlice, Event, Node, ObjectName, Service, ServiceCidr};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smol_str::SmolStr;
 use std::fmt;
 
@@ -131,12 +133,7 @@ impl Warnings {
 }
 
 /// Namespace and name of a namespaced object; the name is empty where there is none.
-pub(super) fn name_of(metadata: &ObjectMeta) -> ObjectName {
+pub(in crate::source) fn name_of(metadata: &Metadata<'_>) -> ObjectName {
     let namespace = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty());
     ObjectName::new(namespace.unwrap_or(DEFAULT_NAMESPACE), metadata.name.as_deref().unwrap_or_default())
-}
-
-/// The value of a label.
-pub(super) fn label<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
-    metadata.labels.as_ref()?.get(name).map(String::as_str)
 }

@@ -3,12 +3,13 @@
 use super::{
     Converted, ObjectId,
     address::{parse_cidrs, parse_frontend, parse_list, parse_usable},
-    converted::{Warnings, label, name_of},
+    api,
+    converted::{Warnings, name_of},
     port,
 };
 use crate::model::{self, Family, ServicePort, ServiceType, TrafficPolicy};
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1 as api;
+use k8s_openapi::api::core::v1 as core;
 use smol_str::SmolStr;
 use std::net::IpAddr;
 
@@ -22,7 +23,11 @@ const LONGEST_AFFINITY: u32 = 86_400;
 /// A Service of any type. Services that are not to be programmed (headless, ExternalName, another
 /// proxy's) are returned all the same, marked as such; only one without a name that can be is ignored.
 #[must_use]
-pub fn service(object: &api::Service) -> Converted<model::Service> {
+pub fn service(object: &core::Service) -> Converted<model::Service> {
+    convert(&object.into())
+}
+
+pub(in crate::source) fn convert(object: &api::Service<'_>) -> Converted<model::Service> {
     let name = name_of(&object.metadata);
     let mut warnings = Warnings::of(ObjectId::Service(name.clone()));
     if !(warnings.accept_name("metadata.name", &name.name)
@@ -38,7 +43,7 @@ pub fn service(object: &api::Service) -> Converted<model::Service> {
     let programmed = !headless && kind != ServiceType::ExternalName;
     let converted = model::Service {
         created: object.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
-        foreign_proxy: label(&object.metadata, PROXY_NAME).is_some(),
+        foreign_proxy: object.metadata.label(PROXY_NAME).is_some(),
         kind,
         headless,
         cluster_ips: if programmed { cluster_ips(spec, &mut warnings) } else { Vec::new() },
@@ -68,7 +73,7 @@ pub fn service(object: &api::Service) -> Converted<model::Service> {
     warnings.with(Some(converted))
 }
 
-fn kind(spec: &api::ServiceSpec, warnings: &mut Warnings) -> ServiceType {
+fn kind(spec: &api::ServiceSpec<'_>, warnings: &mut Warnings) -> ServiceType {
     match spec.type_.as_deref() {
         None | Some("" | "ClusterIP") => ServiceType::ClusterIp,
         Some("NodePort") => ServiceType::NodePort,
@@ -92,26 +97,27 @@ fn policy(field: &str, value: Option<&str>, warnings: &mut Warnings) -> TrafficP
     }
 }
 
-fn is_headless(spec: &api::ServiceSpec) -> bool {
+fn is_headless(spec: &api::ServiceSpec<'_>) -> bool {
     let first = spec.cluster_ips.as_ref().and_then(|addresses| addresses.first());
-    spec.cluster_ip.as_deref() == Some(NO_ADDRESS) || first.is_some_and(|first| first == NO_ADDRESS)
+    spec.cluster_ip.as_deref() == Some(NO_ADDRESS) || first.is_some_and(|first| &**first == NO_ADDRESS)
 }
 
 /// `clusterIPs`, or `clusterIP` where that list is empty (objects older than Kubernetes 1.20, and
 /// hand-written ones). With `ipFamilies` given, an entry counts only in the family of its place.
-fn cluster_ips(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<IpAddr> {
+fn cluster_ips(spec: &api::ServiceSpec<'_>, warnings: &mut Warnings) -> Vec<IpAddr> {
     let single = spec.cluster_ip.as_deref().filter(|address| !address.is_empty());
     let listed = spec.cluster_ips.as_deref().unwrap_or_default();
     let texts: Vec<(String, &str)> = if listed.is_empty() {
         single.map(|address| ("spec.clusterIP".to_owned(), address)).into_iter().collect()
     } else {
         let field = |index| format!("spec.clusterIPs[{index}]");
-        listed.iter().enumerate().map(|(index, address)| (field(index), address.as_str())).collect()
+        listed.iter().enumerate().map(|(index, address)| (field(index), &**address)).collect()
     };
     if let (Some(single), Some(first)) = (single, listed.first())
-        && single != first
+        && single != &**first
     {
-        warnings.add("spec.clusterIP", format!("{single:?} is not clusterIPs[0] {first:?}, which counts"));
+        warnings
+            .add("spec.clusterIP", format!("{single:?} is not clusterIPs[0] {:?}, which counts", &**first));
     }
     if texts.is_empty() {
         warnings.add("spec.clusterIP", "is missing (the API server would choose one): no address is served");
@@ -128,7 +134,7 @@ fn cluster_ips(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<IpAddr> 
             }
         };
         let family = Family::of(&address);
-        let wanted = families.get(index).map_or("", String::as_str);
+        let wanted = families.get(index).map_or("", |family| family);
         if !families.is_empty() && wanted != family.to_string() {
             let why = if wanted.is_empty() {
                 "has no entry in spec.ipFamilies".to_owned()
@@ -145,15 +151,16 @@ fn cluster_ips(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<IpAddr> 
     addresses
 }
 
-fn ports(spec: &api::ServiceSpec, programmed: bool, warnings: &mut Warnings) -> Vec<ServicePort> {
+fn ports(spec: &api::ServiceSpec<'_>, programmed: bool, warnings: &mut Warnings) -> Vec<ServicePort> {
     let listed = spec.ports.as_deref().unwrap_or_default();
     if listed.is_empty() && programmed {
         warnings.add("spec.ports", "is empty, so nothing is served");
     }
     let mut ports: Vec<ServicePort> = Vec::with_capacity(listed.len());
     for (index, entry) in listed.iter().enumerate() {
-        let Some(number) = port::number(entry.port) else {
-            let why = port::out_of_range(entry.port);
+        let given = entry.port.unwrap_or(0);
+        let Some(number) = port::number(given) else {
+            let why = port::out_of_range(given);
             warnings.add(format!("spec.ports[{index}].port"), format!("{why}, port ignored"));
             continue;
         };
@@ -192,7 +199,7 @@ fn ports(spec: &api::ServiceSpec, programmed: bool, warnings: &mut Warnings) -> 
 /// Addresses that in-cluster traffic may be kept from (KEP-1860): `ipMode: Proxy` means that traffic
 /// must really reach the load balancer, so such an address is not served. An ingress with a host name
 /// only has no address.
-fn load_balancer_ips(status: Option<&api::ServiceStatus>, warnings: &mut Warnings) -> Vec<IpAddr> {
+fn load_balancer_ips(status: Option<&api::ServiceStatus<'_>>, warnings: &mut Warnings) -> Vec<IpAddr> {
     let ingress = status.and_then(|status| status.load_balancer.as_ref()?.ingress.as_deref());
     let mut addresses = Vec::new();
     for (index, entry) in ingress.unwrap_or_default().iter().enumerate() {
@@ -215,7 +222,7 @@ fn load_balancer_ips(status: Option<&api::ServiceStatus>, warnings: &mut Warning
     addresses
 }
 
-fn affinity(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Option<u32> {
+fn affinity(spec: &api::ServiceSpec<'_>, warnings: &mut Warnings) -> Option<u32> {
     match spec.session_affinity.as_deref() {
         None | Some("" | "None") => return None,
         Some("ClientIP") => {}
@@ -241,7 +248,7 @@ fn affinity(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Option<u32> {
 }
 
 /// What is no CIDR is left out, as kube-proxy does it. Where none is left, nobody is kept away: that is said too.
-fn source_ranges(spec: &api::ServiceSpec, warnings: &mut Warnings) -> Vec<IpNet> {
+fn source_ranges(spec: &api::ServiceSpec<'_>, warnings: &mut Warnings) -> Vec<IpNet> {
     let listed = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
     let ranges = parse_cidrs(listed, |index, why| {
         warnings.add(format!("spec.loadBalancerSourceRanges[{index}]"), why);

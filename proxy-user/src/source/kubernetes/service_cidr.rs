@@ -1,13 +1,17 @@
 //! ServiceCIDR → [`model::ServiceCidr`].
 
-use super::{Converted, ObjectId, address::parse_cidrs, converted::Warnings};
+use super::{Converted, ObjectId, address::parse_cidrs, api, converted::Warnings};
 use crate::model;
-use k8s_openapi::api::networking::v1 as api;
+use k8s_openapi::api::networking::v1 as networking;
 use smol_str::SmolStr;
 
 /// A ServiceCIDR, also one that is being deleted: while it is there, Services may have addresses of it.
 #[must_use]
-pub fn service_cidr(object: &api::ServiceCIDR) -> Converted<model::ServiceCidr> {
+pub fn service_cidr(object: &networking::ServiceCIDR) -> Converted<model::ServiceCidr> {
+    convert(&object.into())
+}
+
+pub(in crate::source) fn convert(object: &api::ServiceCidr<'_>) -> Converted<model::ServiceCidr> {
     let name = SmolStr::new(object.metadata.name.as_deref().unwrap_or_default());
     let mut warnings = Warnings::of(ObjectId::ServiceCidr(name.clone()));
     if !warnings.accept_name("metadata.name", &name) {

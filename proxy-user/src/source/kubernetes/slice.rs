@@ -3,11 +3,12 @@
 use super::{
     Converted, ObjectId,
     address::parse_usable,
-    converted::{Warnings, label, name_of},
+    api,
+    converted::{Warnings, name_of},
     port,
 };
 use crate::model::{self, Conditions, Endpoint, Family, SlicePort};
-use k8s_openapi::api::discovery::v1 as api;
+use k8s_openapi::api::discovery::v1 as discovery;
 use smol_str::SmolStr;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -17,7 +18,11 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 /// slice that names no Service (A9) and one of an unknown address type, with a warning. The rows are
 /// BEHAVIOUR.md's.
 #[must_use]
-pub fn endpoint_slice(object: &api::EndpointSlice) -> Converted<model::EndpointSlice> {
+pub fn endpoint_slice(object: &discovery::EndpointSlice) -> Converted<model::EndpointSlice> {
+    convert(&object.into())
+}
+
+pub(in crate::source) fn convert(object: &api::EndpointSlice<'_>) -> Converted<model::EndpointSlice> {
     let name = name_of(&object.metadata);
     let mut warnings = Warnings::of(ObjectId::EndpointSlice(name.clone()));
     if !(warnings.accept_name("metadata.name", &name.name)
@@ -25,10 +30,10 @@ pub fn endpoint_slice(object: &api::EndpointSlice) -> Converted<model::EndpointS
     {
         return warnings.with(None);
     }
-    if label(&object.metadata, HEADLESS).is_some() {
+    if object.metadata.label(HEADLESS).is_some() {
         return warnings.with(None);
     }
-    let family = match object.address_type.as_str() {
+    let family = match object.address_type.as_deref().unwrap_or_default() {
         "IPv4" => Family::V4,
         "IPv6" => Family::V6,
         "FQDN" => return warnings.with(None),
@@ -37,7 +42,7 @@ pub fn endpoint_slice(object: &api::EndpointSlice) -> Converted<model::EndpointS
             return warnings.with(None);
         }
     };
-    let Some(service) = label(&object.metadata, SERVICE_NAME).filter(|service| !service.is_empty()) else {
+    let Some(service) = object.metadata.label(SERVICE_NAME).filter(|service| !service.is_empty()) else {
         warnings.add(
             format!("metadata.labels[{SERVICE_NAME}]"),
             "is missing, so the slice belongs to no Service and is ignored",
@@ -45,12 +50,12 @@ pub fn endpoint_slice(object: &api::EndpointSlice) -> Converted<model::EndpointS
         return warnings.with(None);
     };
     let ports = ports(object.ports.as_deref().unwrap_or_default(), &mut warnings);
-    let endpoints = endpoints(&object.endpoints, family, &mut warnings);
+    let endpoints = endpoints(object.endpoints.as_deref().unwrap_or_default(), family, &mut warnings);
     let slice = model::EndpointSlice { name, service: SmolStr::new(service), family, ports, endpoints };
     warnings.with(Some(slice))
 }
 
-fn ports(listed: &[api::EndpointPort], warnings: &mut Warnings) -> Vec<SlicePort> {
+fn ports(listed: &[api::EndpointPort<'_>], warnings: &mut Warnings) -> Vec<SlicePort> {
     let mut ports = Vec::with_capacity(listed.len());
     for (index, entry) in listed.iter().enumerate() {
         let Some(name) = &entry.name else {
@@ -72,10 +77,11 @@ fn ports(listed: &[api::EndpointPort], warnings: &mut Warnings) -> Vec<SlicePort
     ports
 }
 
-fn endpoints(listed: &[api::Endpoint], family: Family, warnings: &mut Warnings) -> Vec<Endpoint> {
+fn endpoints(listed: &[api::Endpoint<'_>], family: Family, warnings: &mut Warnings) -> Vec<Endpoint> {
     let mut endpoints = Vec::with_capacity(listed.len());
     for (index, entry) in listed.iter().enumerate() {
-        let Some(text) = entry.addresses.first() else {
+        let first = entry.addresses.as_ref().and_then(|addresses| addresses.first());
+        let Some(text) = first.map(|text| &**text) else {
             warnings.add(format!("endpoints[{index}].addresses"), "is empty, endpoint ignored");
             continue;
         };
@@ -99,11 +105,15 @@ fn endpoints(listed: &[api::Endpoint], family: Family, warnings: &mut Warnings) 
             address,
             conditions: conditions(entry.conditions.as_ref()),
             node: entry.node_name.as_deref().filter(|node| !node.is_empty()).map(SmolStr::new),
-            zone_hints: zones.iter().map(|zone| SmolStr::new(&zone.name)).collect(),
-            node_hints: nodes.iter().map(|node| SmolStr::new(&node.name)).collect(),
+            zone_hints: zones.iter().map(hint).collect(),
+            node_hints: nodes.iter().map(hint).collect(),
         });
     }
     endpoints
+}
+
+fn hint(given: &api::Hint<'_>) -> SmolStr {
+    SmolStr::new(given.name.as_deref().unwrap_or_default())
 }
 
 fn conditions(given: Option<&api::EndpointConditions>) -> Conditions {

@@ -1,0 +1,193 @@
+//! The source: a watcher for each kind, and what they hand on as one.
+
+use super::{
+    connect::Origin,
+    error::KubeError,
+    events::KubeEvents,
+    follow::{Follow, Limits},
+    kind::Kind,
+    limiter::Limiter,
+    notice::Notice,
+    options::Options,
+    problem::{About, Problem, Severity},
+    random::Random,
+    servers::Servers,
+    stats::KubeStats,
+    watch::{Delivery, Watcher},
+};
+use crate::model::{Event, Family};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+/// Deliveries that may wait. Each holds what one piece of an answer held, so this bounds what is in memory.
+const WAITING: usize = 8;
+
+/// The API server as a source. Ends its watches when dropped.
+pub struct KubeSource {
+    deliveries: mpsc::Receiver<Delivery>,
+    confirmed: watch::Sender<u64>,
+    /// Kinds whose first list was not complete yet.
+    missing: BTreeSet<Kind>,
+    limiter: Limiter,
+    stats: Arc<KubeStats>,
+    servers: Arc<Servers>,
+    /// Problems of the start.
+    first: Vec<Problem>,
+    /// The watchers end with it.
+    _watchers: JoinSet<()>,
+}
+
+/// What is ready, in an order in which it can be applied.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Batch {
+    /// Changes.
+    pub events: Vec<Event>,
+    /// What the operator should hear of; a flood is already cut.
+    pub problems: Vec<Problem>,
+    /// When the changes happened that changed slices tell of, for `network_programming_duration_seconds`.
+    pub triggers: Vec<(Family, SystemTime)>,
+    /// What an operator must know, for Events; each is also among the problems.
+    pub notices: Vec<Notice>,
+    /// All kinds were complete once: the kernel may be written. Stays true.
+    pub synced: bool,
+}
+
+impl KubeSource {
+    /// Reads the credentials as [`Self::start`] would, and asks nobody.
+    ///
+    /// # Errors
+    /// Credentials that cannot be read or make no sense; see [`KubeError`].
+    pub async fn check(options: &Options) -> Result<(), KubeError> {
+        Servers::new(Origin::of(options)?, &mut Random::fresh()).await.map(drop)
+    }
+
+    /// Begins to follow the API server. Credentials are read, connections are not waited for: where no server answers,
+    /// the source goes on asking.
+    ///
+    /// # Errors
+    /// Credentials that cannot be read or make no sense; see [`KubeError`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time and I/O.
+    pub async fn start(options: Options) -> Result<Self, KubeError> {
+        if options.node.is_empty() {
+            return Err(KubeError::NoNode);
+        }
+        let mut random = options.seed.map_or_else(Random::fresh, Random::seeded);
+        let origin = Origin::of(&options)?;
+        let mut first = Vec::new();
+        let on_cluster_ip = origin.is_cluster_ip();
+        let servers = Arc::new(Servers::new(origin, &mut random).await?);
+        if on_cluster_ip {
+            let text = format!(
+                "API server {}: that is a Service, which some proxy must serve before this one can; give the servers' \
+                 own addresses by --api-server",
+                servers.current().url
+            );
+            first.push(Problem::new(Severity::Warning, About::Server, text));
+        }
+        let (sender, deliveries) = mpsc::channel(WAITING);
+        let (confirmed, confirmation) = watch::channel(0);
+        let stats = Arc::new(KubeStats::default());
+        let options = Arc::new(options);
+        // All kinds begin together: what is spread is nodes.
+        let wait = random.up_to(options.startup_spread);
+        let mut watchers = JoinSet::new();
+        for kind in Kind::ALL {
+            let watcher = Watcher {
+                follow: Follow::new(kind, limits(kind, &options)),
+                options: Arc::clone(&options),
+                servers: Arc::clone(&servers),
+                stats: Arc::clone(&stats),
+                random: Random::seeded(random.fork()),
+                deliveries: sender.clone(),
+                confirmed: confirmation.clone(),
+            };
+            watchers.spawn(watcher.run(wait));
+        }
+        Ok(Self {
+            deliveries,
+            confirmed,
+            missing: Kind::ALL.into(),
+            limiter: Limiter::new(Instant::now()),
+            stats,
+            servers,
+            first,
+            _watchers: watchers,
+        })
+    }
+
+    /// Waits for something, and gives all that is ready. Cancel-safe: what was not given comes next time.
+    pub async fn next(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        if !self.first.is_empty() {
+            batch.problems.append(&mut self.first);
+        } else if let Some(delivery) = self.deliveries.recv().await {
+            self.take(delivery, &mut batch);
+        } else {
+            // A watcher ends only when the source is dropped, or by a panic.
+            std::future::pending::<()>().await;
+        }
+        while let Ok(delivery) = self.deliveries.try_recv() {
+            self.take(delivery, &mut batch);
+        }
+        batch.synced = self.missing.is_empty();
+        batch
+    }
+
+    /// Applies what is held back: an operator believes the list.
+    pub fn confirm(&self) {
+        self.confirmed.send_modify(|count| *count += 1);
+    }
+
+    /// Where Events go: the server that is asked now.
+    #[must_use]
+    pub fn events(&self) -> KubeEvents {
+        KubeEvents::new(Arc::clone(&self.servers))
+    }
+
+    /// Counters, also after the source is gone.
+    #[must_use]
+    pub fn stats(&self) -> Arc<KubeStats> {
+        Arc::clone(&self.stats)
+    }
+
+    fn take(&mut self, Delivery { kind, mut news }: Delivery, batch: &mut Batch) {
+        batch.events.append(&mut news.events);
+        batch.triggers.append(&mut news.triggers);
+        batch.notices.append(&mut news.notices);
+        let now = Instant::now();
+        let problems = news.problems.into_iter();
+        batch.problems.extend(problems.filter_map(|problem| self.limiter.pass(problem, now)));
+        if news.complete {
+            self.missing.remove(&kind);
+        }
+    }
+}
+
+fn limits(kind: Kind, options: &Options) -> Limits {
+    let before = match kind {
+        Kind::Services => options.pinned.services,
+        // How many slices they came from is not known; that there was one is.
+        Kind::EndpointSlices => options.pinned.endpoints.min(1),
+        Kind::Node | Kind::ServiceCidrs => 0,
+    };
+    let (base, cap) = options.backoff;
+    Limits {
+        // A base of nothing would be a busy loop.
+        backoff: (base.max(Duration::from_millis(1)), cap.max(Duration::from_millis(1))),
+        watch: options.watch,
+        relist_spread: options.relist_spread,
+        absent: options.absent,
+        guard: (options.relist_guard, options.confirm_after),
+        before,
+        started: options.started,
+    }
+}

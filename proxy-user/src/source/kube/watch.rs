@@ -1,0 +1,287 @@
+//! Drives the protocol of one kind: sends its requests, waits as it says, and hands on what it finds.
+
+use super::{
+    decode::Status,
+    ending::Ending,
+    follow::Follow,
+    items::{Item, Items, NoList},
+    kind::Kind,
+    lines::{Line, Lines},
+    news::News,
+    options::Options,
+    problem::{About, Problem, Severity},
+    random::Random,
+    request::Request,
+    servers::{Current, Servers},
+    stats::{KubeStats, Outcome, Verb},
+};
+use bytes::Bytes;
+use http::{Response, header};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep, sleep_until, timeout},
+};
+
+/// The longest part of a refusal that is read.
+const REFUSAL: usize = 16 << 10;
+
+/// What a watcher hands on.
+pub(super) struct Delivery {
+    pub(super) kind: Kind,
+    pub(super) news: News,
+}
+
+/// Follows one kind until the source is dropped.
+pub(super) struct Watcher {
+    pub(super) follow: Follow,
+    pub(super) options: Arc<Options>,
+    pub(super) servers: Arc<Servers>,
+    pub(super) stats: Arc<KubeStats>,
+    pub(super) random: Random,
+    pub(super) deliveries: mpsc::Sender<Delivery>,
+    /// Changes when an operator confirms what is held back.
+    pub(super) confirmed: watch::Receiver<u64>,
+}
+
+/// Nobody listens any more.
+struct Over;
+
+impl Watcher {
+    /// Begins after `wait`.
+    pub(super) async fn run(mut self, wait: Duration) {
+        // Ends when the source is dropped.
+        let _ = self.go(wait).await;
+    }
+
+    async fn go(&mut self, mut wait: Duration) -> Result<(), Over> {
+        loop {
+            self.pause(wait).await?;
+            let mut news = News::default();
+            let current = self.servers.current();
+            let ending = self.attempt(&current).await?;
+            if ending.blames_server() {
+                self.stats.reconnects.fetch_add(1, Relaxed);
+                if self.servers.failed(&current) {
+                    self.stats.failovers.fetch_add(1, Relaxed);
+                    let text = format!("API server {}: {ending}; another one is asked", current.url);
+                    news.problems.push(Problem::new(Severity::Warning, About::Server, text));
+                }
+            }
+            if matches!(ending, Ending::Status { code: 401, .. })
+                && let Err(error) = self.servers.renew(&current).await
+            {
+                news.problems.push(Problem::new(Severity::Error, About::Access, error.to_string()));
+            }
+            wait = self.follow.ended(&ending, &mut self.random, &mut news);
+            self.hand_on(news).await?;
+        }
+    }
+
+    /// Waits, and heeds an operator meanwhile.
+    async fn pause(&mut self, wait: Duration) -> Result<(), Over> {
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let end = sleep(wait);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return Ok(()),
+                changed = self.confirmed.changed() => {
+                    changed.map_err(|_| Over)?;
+                    self.confirm().await?;
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, current: &Current) -> Result<Ending, Over> {
+        if self.follow.begins_list() && self.follow.is_complete() {
+            self.stats.relists.fetch_add(1, Relaxed);
+        }
+        let request = self.follow.request(&mut self.random);
+        let verb = if matches!(request, Request::Watch { .. }) { Verb::Watch } else { Verb::List };
+        let http = http::Request::get(request.uri(self.follow.kind(), &self.options.node))
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, concat!("shunt/", env!("CARGO_PKG_VERSION")))
+            .body(Body::empty());
+        let http = match http {
+            Ok(http) => http,
+            Err(error) => return Ok(Ending::Transport(error.to_string())),
+        };
+        let begun = Instant::now();
+        let answer = match timeout(self.options.answer, current.client.send(http)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                self.stats.answered(verb, Outcome::NoAnswer);
+                return Ok(Ending::Transport(chain(&error)));
+            }
+            Err(_) => {
+                self.stats.answered(verb, Outcome::NoAnswer);
+                return Ok(Ending::Silent(self.options.answer));
+            }
+        };
+        self.stats.answered(verb, Outcome::of(answer.status().as_u16()));
+        self.stats.heard(0, Instant::now());
+        if !answer.status().is_success() {
+            return Ok(self.refusal(answer).await);
+        }
+        let body = answer.into_body();
+        if request.is_stream() { self.stream(body, begun).await } else { self.list(body).await }
+    }
+
+    /// Reads why the server refused.
+    async fn refusal(&self, answer: Response<Body>) -> Ending {
+        let code = answer.status().as_u16();
+        let header = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let header = header.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        let (mut body, mut text) = (answer.into_body(), Vec::new());
+        while text.len() < REFUSAL
+            && let Ok(Some(Ok(frame))) = timeout(self.options.answer, body.frame()).await
+        {
+            text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        }
+        text.truncate(REFUSAL);
+        let status = Status::read(&text);
+        let retry_after = header.or_else(|| status.retry_after());
+        let message = if status.message.is_empty() { excerpt(&text) } else { status.message };
+        Ending::Status { code, retry_after, message }
+    }
+
+    /// Reads the frames of a watch until it ends.
+    async fn stream(&mut self, mut body: Body, begun: Instant) -> Result<Ending, Over> {
+        let mut lines = Lines::new(self.options.longest_object);
+        loop {
+            let chunk = match self.chunk(&mut body).await? {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) if lines.is_between() => return Ok(Ending::Closed { lasted: begun.elapsed() }),
+                Ok(None) => return Ok(Ending::Garbage("the watch was cut off within a frame".into())),
+                Err(ending) => return Ok(ending),
+            };
+            let (follow, longest, now) = (&mut self.follow, self.options.longest_object, Instant::now());
+            let mut news = News::default();
+            let outcome = lines.feed(&chunk, |line| match line {
+                Line::Whole(line) => follow.frame(line, now, &mut news),
+                Line::TooLong => {
+                    follow.too_long(longest, &mut news);
+                    Ok(())
+                }
+            });
+            self.hand_on(news).await?;
+            if let Err(ending) = outcome {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Reads a page.
+    async fn list(&mut self, mut body: Body) -> Result<Ending, Over> {
+        let mut items = Items::new(self.options.longest_object);
+        loop {
+            let chunk = match self.chunk(&mut body).await? {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(ending) => return Ok(ending),
+            };
+            let (follow, longest) = (&mut self.follow, self.options.longest_object);
+            let mut news = News::default();
+            let outcome = items.feed(&chunk, |item| match item {
+                Item::Whole(item) => follow.item(item, &mut news),
+                Item::TooLong => follow.too_long(longest, &mut news),
+            });
+            self.hand_on(news).await?;
+            match outcome {
+                Ok(()) => {}
+                Err(NoList::NoObject) => {
+                    return Ok(Ending::Garbage(format!("no JSON object: {}", excerpt(&chunk))));
+                }
+                Err(NoList::TooLong) => return Ok(Ending::Garbage("a list that does not end".into())),
+            }
+        }
+        let Some(rest) = items.rest() else { return Ok(Ending::Garbage("the list was cut off".into())) };
+        let mut news = News::default();
+        let outcome = self.follow.page(rest, Instant::now(), &mut news);
+        self.hand_on(news).await?;
+        Ok(outcome.err().unwrap_or(Ending::Done))
+    }
+
+    /// The next piece of an answer; `None` where it is over.
+    async fn chunk(&mut self, body: &mut Body) -> Result<Result<Option<Bytes>, Ending>, Over> {
+        let silence = self.options.silence;
+        let patience = sleep(silence);
+        tokio::pin!(patience);
+        loop {
+            let confirmation = self.follow.confirmation();
+            let due = async {
+                match confirmation {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                frame = body.frame() => return Ok(match frame {
+                    None => Ok(None),
+                    Some(Err(error)) => Err(Ending::Transport(chain(&error))),
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => {
+                            self.stats.heard(data.len(), Instant::now());
+                            Ok(Some(data))
+                        }
+                        // Trailers.
+                        Err(_) => continue,
+                    },
+                }),
+                () = &mut patience => return Ok(Err(Ending::Silent(silence))),
+                () = due => return Ok(Err(Ending::Confirm)),
+                changed = self.confirmed.changed() => {
+                    changed.map_err(|_| Over)?;
+                    self.confirm().await?;
+                }
+            }
+        }
+    }
+
+    async fn confirm(&mut self) -> Result<(), Over> {
+        let mut news = News::default();
+        self.follow.confirm(&mut news);
+        self.hand_on(news).await
+    }
+
+    async fn hand_on(&self, news: News) -> Result<(), Over> {
+        let kind = self.follow.kind();
+        self.stats.holds_back(kind, self.follow.held_back());
+        self.stats.refused_objects.fetch_add(news.refused, Relaxed);
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.deliveries.send(Delivery { kind, news }).await.map_err(|_| Over)
+    }
+}
+
+/// The beginning of a text that nobody expected.
+fn excerpt(text: &[u8]) -> String {
+    const LENGTH: usize = 120;
+    let cut = &text[..text.len().min(LENGTH)];
+    let dots = if text.len() > LENGTH { "…" } else { "" };
+    format!("{}{dots}", String::from_utf8_lossy(cut).trim())
+}
+
+/// An error with its causes, which name what really happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
