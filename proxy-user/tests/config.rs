@@ -166,6 +166,20 @@ fn a_file_that_is_wrong_stops_the_agent_before_it_does_anything() {
     }
 }
 
+/// What `deploy/` mounts as the agent's configuration.
+#[test]
+fn the_files_of_the_deployment_are_sound() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let overlays = fs::read_dir(deploy.join("overlays")).unwrap().map(|entry| entry.unwrap().path());
+    let files = overlays.chain([deploy.join("base")]).map(|directory| directory.join("config.yaml"));
+    let files: Vec<_> = files.filter(|file| file.exists()).collect();
+    assert!(files.len() > 3, "{files:?}");
+    for file in files {
+        let said = said(&["config", "check", "--node", "n1", "--config", file.to_str().unwrap()]);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", file.display());
+    }
+}
+
 #[test]
 fn an_agent_runs_by_its_file_alone() {
     if skipped() {

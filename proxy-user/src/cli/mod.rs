@@ -54,6 +54,9 @@ pub fn main() -> ExitCode {
         args::Command::Status(args) => status::status(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
+        args::Command::Cleanup(pins) => {
+            crate::kernel::remove(&pins.pin_path).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+        }
         args::Command::MountBpffs(pins) => crate::kernel::mount_bpffs(&pins.pin_path)
             .map(|()| ExitCode::SUCCESS)
             .map_err(anyhow::Error::from),

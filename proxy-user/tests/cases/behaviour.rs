@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The rules of each part, by their numbers.
-const RULES: [(&str, RangeInclusive<usize>); 12] = [
+const RULES: [(&str, RangeInclusive<usize>); 13] = [
     ("A", 1..=22),
     ("B", 1..=12),
     ("C", 1..=14),
@@ -20,7 +20,8 @@ const RULES: [(&str, RangeInclusive<usize>); 12] = [
     ("G", 1..=9),
     ("H", 1..=9),
     ("J", 1..=11),
-    ("K", 1..=9),
+    ("K", 1..=14),
+    ("L", 1..=10),
     ("M", 1..=14),
     ("N", 2..=3),
 ];
