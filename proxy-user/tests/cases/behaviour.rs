@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The rules of each part, by their numbers.
-const RULES: [(&str, RangeInclusive<usize>); 13] = [
+const RULES: [(&str, RangeInclusive<usize>); 14] = [
     ("A", 1..=22),
     ("B", 1..=12),
     ("C", 1..=14),
@@ -24,6 +24,7 @@ const RULES: [(&str, RangeInclusive<usize>); 13] = [
     ("L", 1..=10),
     ("M", 1..=14),
     ("N", 2..=3),
+    ("Q", 1..=10),
 ];
 
 /// Rules that have one answer in each of kube-proxy's modes.
