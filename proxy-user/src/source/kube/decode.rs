@@ -8,7 +8,7 @@ use crate::{
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
 
 /// Annotation of a slice: when the change happened that it tells of.
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -90,24 +90,39 @@ pub(super) fn name(json: &str) -> Option<ObjectName> {
 }
 
 /// A frame of a watch.
-#[derive(Deserialize)]
+#[derive(PartialEq, Eq, Debug)]
 pub(super) struct Frame<'a> {
     /// `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
-    #[serde(borrow, rename = "type")]
-    pub(super) type_: api::Text<'a>,
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
-impl Frame<'_> {
-    pub(super) fn object(&self) -> &str {
-        self.object.get()
-    }
+    pub(super) type_: Cow<'a, str>,
+    /// The object, as JSON.
+    pub(super) object: &'a str,
 }
 
 /// Reads a frame.
 pub(super) fn frame(line: &[u8]) -> Result<Frame<'_>, serde_json::Error> {
-    serde_json::from_slice(line)
+    #[derive(Deserialize)]
+    struct AnyFrame<'a> {
+        #[serde(borrow, rename = "type")]
+        type_: Cow<'a, str>,
+        #[serde(borrow)]
+        object: &'a RawValue,
+    }
+    if let Some(frame) = usual_frame(line) {
+        return Ok(frame);
+    }
+    let AnyFrame { type_, object } = serde_json::from_slice(line)?;
+    Ok(Frame { type_, object: object.get() })
+}
+
+/// A frame just as the API server writes it: its object need not be scanned twice. Whether that is JSON, its reader
+/// will see.
+fn usual_frame(line: &[u8]) -> Option<Frame<'_>> {
+    let line = std::str::from_utf8(line).ok()?.trim_ascii();
+    let (type_, rest) = line.strip_prefix("{\"type\":\"")?.split_once('"')?;
+    let object = rest.strip_prefix(",\"object\":")?.strip_suffix('}')?;
+    let is_plain = type_.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_object = object.starts_with('{') && object.ends_with('}');
+    (is_plain && is_object).then_some(Frame { type_: type_.into(), object })
 }
 
 /// What a bookmark says.
@@ -182,5 +197,67 @@ impl Status {
     pub(super) fn retry_after(&self) -> Option<std::time::Duration> {
         let seconds = self.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         (seconds > 0).then(|| std::time::Duration::from_secs(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_frame_is_read_the_same_however_it_is_written() {
+        let object = r#"{"metadata":{"name":"a","x":["}","{"]}}"#;
+        let expected = Frame { type_: "ADDED".into(), object };
+        let usual = format!(r#"{{"type":"ADDED","object":{object}}}"#);
+        assert_eq!(usual_frame(usual.as_bytes()).unwrap(), expected);
+        for text in [
+            usual,
+            format!(r#" {{ "type" : "ADDED" , "object" :{object}}} "#),
+            format!(r#"{{"object":{object},"type":"ADDED"}}"#),
+            format!(r#"{{"type":"ADDE\u0044","object":{object}}}"#),
+        ] {
+            assert_eq!(frame(text.as_bytes()).unwrap(), expected, "{text}");
+        }
+        for bad in
+            ["", "{}", "null", "<html>", r#"{"type":"ADDED"}"#, r#"{"type":"ADDED","object":}"#, "\u{0}"]
+        {
+            assert!(frame(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(frame(&[b'{', 0xff, b'}']).is_err());
+        // What the short way lets through is no object.
+        let odd = frame(br#"{"type":"ADDED","object":{"a":1},"b":{}}"#).unwrap();
+        assert!(super::object(Kind::Services, odd.object).is_err());
+    }
+
+    #[test]
+    fn names_and_versions() {
+        let json = json!({"metadata": {"name": "a", "namespace": "n", "resourceVersion": "7"}}).to_string();
+        for kind in Kind::ALL {
+            let Ok(decoded) = object(kind, &json) else { panic!("{kind}") };
+            assert_eq!((decoded.name.name.as_str(), decoded.version.as_str()), ("a", "7"));
+        }
+        assert_eq!(name(&json), Some(ObjectName::new("n", "a")));
+        assert_eq!(name(r#"{"metadata":{"name":"a"},"spec":7}"#), Some(ObjectName::new("default", "a")));
+        for nameless in ["", "7", "{}", r#"{"metadata":{"name":""}}"#, r#"{"metadata":{"name":7}}"#] {
+            assert_eq!(name(nameless), None, "{nameless}");
+        }
+    }
+
+    #[test]
+    fn bookmarks_lists_and_refusals() {
+        let mark =
+            bookmark(r#"{"kind":"Service","metadata":{"resourceVersion":"9","creationTimestamp":null}}"#);
+        let mark = mark.ok().unwrap();
+        assert_eq!((mark.version.as_str(), mark.initial_events_end), ("9", false));
+        assert!(bookmark("{}").is_err());
+        let read =
+            list(br#"{"kind":"L","metadata":{"resourceVersion":"9","continue":"c","remainingItemCount":4}}"#);
+        let read = read.ok().unwrap().metadata;
+        assert_eq!((read.resource_version.as_str(), read.token.as_str()), ("9", "c"));
+        let status =
+            Status::read(br#"{"code":429,"message":"m","details":{"retryAfterSeconds":5,"name":"x"}}"#);
+        assert_eq!((status.code, status.retry_after()), (429, Some(std::time::Duration::from_secs(5))));
+        assert_eq!(Status::read(b"<html>").code, 0);
     }
 }
