@@ -12,7 +12,8 @@ use std::{
     process::Command,
 };
 
-const COMMANDS: [&str; 8] = ["run", "plan", "explain", "dump", "status", "trace", "top", "demo"];
+const COMMANDS: [&str; 10] =
+    ["run", "plan", "explain", "dump", "status", "trace", "top", "cleanup", "mount-bpffs", "demo"];
 
 /// A cluster that has one of everything, as node n1 sees it.
 fn cluster() -> String {

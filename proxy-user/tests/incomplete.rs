@@ -27,6 +27,7 @@ fn an_heir_that_cannot_read_everything_leaves_what_it_may_not_have_read() {
     // Of the first Service only the slice is unreadable, of the second all; a third one is new.
     let mut heir = Engine::new(NODE, Rules::default(), engine.writer().clone()).unwrap();
     heir.hold(true);
+    assert_eq!(heir.adopted_services(), 2);
     for event in [service(0, Family::V4, 80), service(2, Family::V4, 80), slice(2, &[(2, false)])] {
         heir.apply(event);
     }
@@ -35,6 +36,7 @@ fn an_heir_that_cannot_read_everything_leaves_what_it_may_not_have_read() {
     assert!(during.remove(&address(2, Family::V4, 80)).is_some());
     assert_eq!(during, before);
     assert!(!heir.is_pending());
+    assert_eq!(heir.adopted_services(), 1, "the second one, which nobody has named yet");
 
     heir.hold(false);
     heir.sync().unwrap();

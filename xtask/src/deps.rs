@@ -25,9 +25,17 @@ pub const BPF_PACKAGES: &[&str] = &[
 /// The version that built the committed object; its LLVM must be at least rustc's.
 pub const BPF_LINKER: &str = "0.13.0";
 
-/// Real servers and clients that the tests in network namespaces run.
-pub const TEST_PACKAGES: &[&str] =
-    &["nginx-light", "curl", "dnsmasq-base", "bind9-dnsutils", "containernetworking-plugins"];
+/// Real servers and clients that the tests in network namespaces run, promtool and Prometheus.
+pub const TEST_PACKAGES: &[&str] = &[
+    "nginx-light",
+    "curl",
+    "dnsmasq-base",
+    "bind9-dnsutils",
+    "containernetworking-plugins",
+    "nftables",
+    "iptables",
+    "prometheus",
+];
 
 /// What `cargo xtask kernels` boots with.
 pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86", "xz-utils"];

@@ -5,7 +5,9 @@ mod build_ebpf;
 mod command;
 mod demo;
 mod deps;
+mod image;
 mod kernels;
+mod kube_tools;
 mod record;
 mod test;
 mod toolchain;
@@ -31,6 +33,10 @@ enum Task {
     Test(test::Options),
     /// Builds Shunt and shows it at work in network namespaces of its own; needs root.
     Demo,
+    /// Writes the agent's container image, as an OCI image layout.
+    Image(image::Options),
+    /// Finds or builds kube-apiserver, etcd and the other Kubernetes programs that tests run.
+    KubeTools(kube_tools::Options),
     /// Boots older kernels in virtual machines and loads the committed object there.
     Kernels(kernels::Options),
 }
@@ -41,6 +47,8 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Demo => demo::run(),
+        Task::Image(options) => image::run(&options),
+        Task::KubeTools(options) => kube_tools::run(&options),
         Task::Kernels(options) => kernels::run(&options),
     };
     result.unwrap_or_else(|error| {

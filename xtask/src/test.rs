@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace, with one line of totals at the end.
 
-use crate::deps;
+use crate::{deps, kube_tools};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::{
@@ -43,6 +43,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let root = deps::is_root();
     if root {
         deps::install(&deps::missing(deps::TEST_PACKAGES))?;
+        if !kube_tools::are_there() {
+            println!(
+                "no Kubernetes here: the tests against a real API server are left out; `cargo xtask kube-tools` \
+                 builds it"
+            );
+        }
     } else {
         println!(
             "not root: the tests in network namespaces and those that load programs are left out ({SKIP_LAB}=1)"

@@ -2,6 +2,7 @@
 
 use super::{
     asked::{Asker, Destination},
+    config::{CONFIG_EXAMPLES, ConfigArgs},
     run_args::{RUN_EXAMPLES, RunArgs},
     watch_args::{TOP_EXAMPLES, TRACE_EXAMPLES, TopArgs, TraceArgs},
 };
@@ -42,6 +43,9 @@ pub enum Command {
     /// leaves its rules; the next run takes over what is pinned and writes only what differs.
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Check or show the configuration of `shunt run`, without running it.
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config(ConfigArgs),
     /// Show what a node would program, without touching the kernel.
     #[command(after_help = "Example:\n  shunt plan --manifests examples/ --node lab-node -o json")]
     Plan(PlanArgs),
@@ -78,6 +82,18 @@ pub enum Command {
     /// Counts from its own start on, or from when a service port was first seen.
     #[command(after_help = TOP_EXAMPLES)]
     Top(TopArgs),
+    /// Detach every program and remove every pin of Shunt's from this node, for going back to kube-proxy.
+    ///
+    /// Connections that sockets made stay; those that came as packets end. No agent may be running. It is to run in the
+    /// node's own network namespace.
+    #[command(after_help = "Example:\n  shunt cleanup")]
+    Cleanup(PinArgs),
+    /// Mount a bpffs where the pin path lies, if none is there: below /sys/fs/bpf only.
+    ///
+    /// For nodes where nobody else does (systemd does, except in a container). `shunt run` does it too, but from within
+    /// a container it would be that container's alone.
+    #[command(after_help = "Example:\n  shunt mount-bpffs")]
+    MountBpffs(PinArgs),
     /// Show Shunt at work in a laboratory of network namespaces, and remove it again.
     #[command(after_help = "Example:\n  shunt demo --manifests examples/")]
     Demo(DemoArgs),

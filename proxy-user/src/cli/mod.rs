@@ -3,27 +3,24 @@
 //! Exit codes: 0 done, 1 something is wrong (said on standard error), 2 wrong usage or a machine
 //! that lacks what Shunt needs.
 
+mod agent;
 mod args;
 mod asked;
-mod collect;
+mod config;
 mod document;
 mod dump;
 mod duration;
 mod ending;
 mod exit;
 mod explain;
-mod follow;
 mod live;
 mod offline;
-mod own_node;
 mod packet_args;
-mod packets;
 mod plan;
 mod problems;
 mod run;
 mod run_args;
 mod span;
-mod stale;
 mod status;
 mod status_devices;
 mod table;
@@ -31,22 +28,38 @@ mod top;
 mod trace;
 mod watch_args;
 
-use clap::Parser;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 /// Runs the command that the process was given.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match config::parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(args) => args,
+        Err(failure) => return failure.report(),
+    };
     init_logging(&args.log);
+    // Before any thread begins: each has capabilities of its own.
+    if let Err(error) = crate::kernel::raise_capabilities() {
+        tracing::warn!("capset: {error}; capabilities that are permitted are not in effect");
+    }
     let outcome = match args.command {
-        args::Command::Run(args) => run::run(*args),
+        args::Command::Run(args) => {
+            config::log_ignored(&args.configuration.ignored);
+            run::run(*args)
+        }
+        args::Command::Config(args) => config::config(&args),
         args::Command::Plan(args) => plan::plan(&args),
         args::Command::Explain(args) => explain::explain(&args),
         args::Command::Dump(args) => dump::dump(&args),
         args::Command::Status(args) => status::status(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
+        args::Command::Cleanup(pins) => {
+            crate::kernel::remove(&pins.pin_path).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+        }
+        args::Command::MountBpffs(pins) => crate::kernel::mount_bpffs(&pins.pin_path)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(anyhow::Error::from),
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))
@@ -69,6 +82,7 @@ fn init_logging(level: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
 
     #[test]
     fn a_node_without_a_name_is_wrong_usage() {

@@ -1,6 +1,6 @@
 //! A node in memory: what it would program for manifests. `plan` shows it, `explain` asks it.
 
-use super::{args::RuleArgs, own_node::OwnNode, problems};
+use super::{agent::OwnNode, args::RuleArgs, problems};
 use crate::{
     engine::{Engine, Rules},
     source::manifests::ManifestSet,
@@ -28,8 +28,9 @@ pub fn program(
     let (_, changes) = ManifestSet::load(paths)?;
     let broken = problems::log_problems(&changes.problems);
     let mut engine = Engine::new(node, Rules::from(rules), MemoryMaps::new(capacities))?;
-    let own = OwnNode::new(node, rules.zone.as_deref());
-    own.first(changes.events).for_each(|event| engine.apply(event));
+    let mut own = OwnNode::new(node, rules.zone.as_deref());
+    own.first().into_iter().for_each(|event| engine.apply(event));
+    changes.events.into_iter().for_each(|event| engine.apply(own.amend(event)));
     let report = engine.sync()?;
     problems::log_room(&report);
     problems::log_missing_node(engine.cluster(), &Rules::from(rules));

@@ -25,10 +25,10 @@ pub fn log_problems(problems: &[Problem]) -> bool {
 }
 
 /// Service ports and Services that are named of those that one thing is wrong with; the others are counted.
-const NAMED: usize = 10;
+pub const NAMED: usize = 10;
 
 /// What to do about a full map.
-fn remedy(full: &Full) -> &'static str {
+pub fn remedy(full: &Full) -> &'static str {
     match full.map {
         "FRONTENDS4" | "FRONTENDS6" => "Give --max-frontends",
         "SERVICES" | "NAMES" => "Give --max-services",
@@ -91,19 +91,25 @@ pub fn log_health_checks(news: &News) {
 
 /// Names the frontends that more than one Service claims.
 pub fn log_conflicts<'a>(conflicts: impl IntoIterator<Item = &'a Conflict>) {
-    for Conflict { key, winner, loser } in conflicts {
-        let parts = KeyParts::of(key);
-        // The entry that only says what an address is has the same value for both.
-        if parts.scope == Scope::Address as u8 {
-            continue;
-        }
-        let address = parts.ip().map_or_else(
-            || format!("NodePort {}", parts.port),
-            |address| SocketAddr::new(address, parts.port).to_string(),
-        );
-        tracing::warn!(
-            "{address} is claimed by {loser} too, and {winner} has it: a ClusterIP comes first, then a load \
-             balancer's address, then the older Service, then the smaller name"
-        );
+    for conflict in conflicts {
+        tracing::warn!("{}", conflict_text(conflict));
     }
+}
+
+/// What is said of a frontend that more than one Service claims.
+pub fn conflict_text(Conflict { key, winner, loser }: &Conflict) -> String {
+    let parts = KeyParts::of(key);
+    let address = parts.ip().map_or_else(
+        || format!("NodePort {}", parts.port),
+        |address| SocketAddr::new(address, parts.port).to_string(),
+    );
+    format!(
+        "{address} is claimed by {loser} too, and {winner} has it: a ClusterIP comes first, then a load balancer's \
+         address, then the older Service, then the smaller name"
+    )
+}
+
+/// Whether a conflict is worth a word. The entry that only says what an address is has the same value for both.
+pub fn is_conflict(conflict: &Conflict) -> bool {
+    KeyParts::of(&conflict.key).scope != Scope::Address as u8
 }

@@ -2,6 +2,7 @@
 
 use super::{
     args::{CapacityArgs, MANIFESTS, PinArgs, RuleArgs, name},
+    config::Configuration,
     duration::KubeDuration,
     exit::Usage,
     packet_args::PacketArgs,
@@ -64,6 +65,9 @@ pub struct RunArgs {
     pub cgroup: Option<PathBuf>,
     #[command(flatten)]
     pub capacities: CapacityArgs,
+    /// All of this as it was come to, with where each value comes from.
+    #[arg(skip)]
+    pub configuration: Configuration,
 }
 
 /// Where Services and EndpointSlices come from.
@@ -72,7 +76,6 @@ pub enum Source {
     /// Files and directories.
     Manifests(Vec<PathBuf>),
     /// An API server.
-    #[expect(dead_code, reason = "until run.rs follows it")]
     Cluster(ClusterArgs),
 }
 
@@ -86,18 +89,13 @@ impl RunArgs {
         }
     }
 
-    /// The name of this node.
+    /// The name of this node, which `config` has found.
     ///
     /// # Errors
-    /// [`Usage`] where manifests are followed and no name is given, or the host has none.
-    pub fn node_name(&self) -> Result<String, Usage> {
-        match &self.node {
-            Some(node) => Ok(node.clone()),
-            None if !self.manifests.is_empty() => {
-                Err(Usage("--manifests needs --node <NAME>: whose endpoints are this node's own".to_owned()))
-            }
-            None => host_name().ok_or_else(|| Usage("the host has no name: give --node <NAME>".to_owned())),
-        }
+    /// [`Usage`] where nobody gave one and the host has none.
+    pub fn node_name(&self) -> Result<&str, Usage> {
+        let none = || Usage("this node has no name: give --node <NAME>".to_owned());
+        self.node.as_deref().ok_or_else(none)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     status_devices::{DeviceStatus, PacketStatus, devices, write_devices},
 };
 use crate::{
-    kernel::{Attachment, Cgroup, PROGRAMS, PinnedMaps, cgroup2_mount_point},
+    kernel::{self, Attachment, Cgroup, PROGRAMS, PinnedMaps, cgroup2_mount_point},
     writer::{FrontendKey, MapReader, PrefixKey},
 };
 use proxy_common::abi::{Counter, EndpointSet};
@@ -18,6 +18,8 @@ struct StatusDocument {
     attached: Vec<ProgramStatus>,
     devices: Vec<DeviceStatus>,
     packets: PacketStatus,
+    /// What kube-proxy has on this node, or has left there; absent where the kernel does not tell.
+    kube_proxy: Option<Vec<String>>,
     maps: Vec<MapStatus>,
     counters: Vec<(&'static str, u64)>,
 }
@@ -50,6 +52,7 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         attached: PROGRAMS.iter().map(|(program, _)| program_status(program, &found)).collect(),
         devices: devices(&maps)?,
         packets: PacketStatus::new(maps.packet_settings()),
+        kube_proxy: kernel::kube_proxy(false).ok().map(|found| found.iter().map(|f| f.to_string()).collect()),
         maps: map_status(&maps)?,
         counters: Counter::ALL.iter().map(|counter| (counter.name(), counters[*counter as usize])).collect(),
     };
@@ -137,6 +140,7 @@ fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std:
         writeln!(out, "{:12}  {link:8}  {prog:8}  {state}", program.program)?;
     }
     write_devices(out, &document.devices, &document.packets)?;
+    write_kube_proxy(out, document.kube_proxy.as_deref())?;
     writeln!(out, "\nMAP               USED  CAPACITY      KIB")?;
     for map in &document.maps {
         let used = map.used.map_or_else(|| "-".to_owned(), |used| used.to_string());
@@ -148,4 +152,13 @@ fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std:
         writeln!(out, "{name:26}{value:>12}")?;
     }
     Ok(())
+}
+
+/// Nothing where nothing is to be said.
+fn write_kube_proxy(out: &mut impl std::io::Write, found: Option<&[String]>) -> std::io::Result<()> {
+    match found {
+        Some([]) => Ok(()),
+        Some(found) => writeln!(out, "\nKUBE-PROXY is here too: {}", found.join(", ")),
+        None => writeln!(out, "\nKUBE-PROXY may be here too: looking for it needs CAP_NET_ADMIN"),
+    }
 }

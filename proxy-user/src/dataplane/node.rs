@@ -77,6 +77,12 @@ impl Dataplane {
         self.engine.apply(event);
     }
 
+    /// How many Services a former agent has left programmed that nobody has named yet: they are served meanwhile.
+    #[must_use]
+    pub fn adopted_services(&self) -> usize {
+        self.engine.adopted_services()
+    }
+
     /// While held, what was told so far is known to be incomplete: see [`Engine::hold`].
     pub fn hold(&mut self, held: bool) {
         self.engine.hold(held);
@@ -151,6 +157,12 @@ impl Dataplane {
     /// sent on in the node's name.
     pub fn set_packets(&mut self, settings: &PacketSettings) {
         self.programs.packets().set_settings(settings);
+    }
+
+    /// How the packet programs work now; before [`Self::set_packets`], as a former agent had them.
+    #[must_use]
+    pub fn packets(&mut self) -> PacketSettings {
+        self.programs.packets().settings()
     }
 
     /// Forgets flows of packets that have been silent for too long: some of them with each call, until

@@ -117,6 +117,15 @@ impl<W: Writer> Engine<W> {
         self.cluster.apply(event);
     }
 
+    /// How many Services a former agent has left programmed that nobody has named yet.
+    #[must_use]
+    pub fn adopted_services(&self) -> usize {
+        let mut services: Vec<_> = self.adopted.keys().map(|port| &port.service).collect();
+        services.sort_unstable();
+        services.dedup();
+        services.len()
+    }
+
     /// While held, what was applied so far is no complete list, because a source could not read all
     /// that it should: of what a former agent left, service ports that nobody has named stay, and one
     /// that has no endpoint now keeps those it had. Without effect once a complete list was programmed.

@@ -18,6 +18,7 @@
 
 mod attach;
 mod bpffs;
+mod capabilities;
 mod cgroup;
 mod collector;
 mod entries;
@@ -25,6 +26,7 @@ mod error;
 mod features;
 mod grace;
 mod handle;
+mod leftovers;
 mod loader;
 mod lock;
 mod maps;
@@ -40,11 +42,14 @@ mod watch;
 mod wire;
 
 pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
+pub use bpffs::ensure as mount_bpffs;
+pub use capabilities::raise as raise_capabilities;
 pub use cgroup::{Cgroup, mount_point as cgroup2_mount_point};
 pub use collector::{Collected, Collector};
 pub use error::KernelError;
 pub use features::{Features, OLDEST as OLDEST_KERNEL};
 pub use handle::{Kernel, Options, remove};
+pub use leftovers::{Family, KUBE_PROXY_PORTS, Leftover, Leftovers, LeftoversError, Tool, kube_proxy};
 pub use lock::Holder;
 pub use maps::KernelMaps;
 pub use object::{MAPS, MapName};

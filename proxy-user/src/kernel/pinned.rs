@@ -11,7 +11,7 @@ use super::lock;
 use super::object::{self, MapName};
 use super::packets::{self, DeviceAttachment};
 use super::shape::MapShape;
-use super::stats::read_stats;
+use super::stats::{read_counters, read_stats};
 use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
@@ -110,20 +110,12 @@ impl PinnedMaps {
     /// What the programs have counted, summed over all CPUs, indexed by [`Counter`].
     ///
     /// # Errors
-    /// Of BPF_MAP_LOOKUP_ELEM.
+    /// Of BPF_MAP_LOOKUP_BATCH.
     pub fn counters(&self) -> Result<[u64; Counter::COUNT], WriteError> {
         let mut sums = [0; Counter::COUNT];
-        for (index, sum) in (0_u32..).zip(&mut sums) {
-            let values = self
-                .counters
-                .lookup(&index.to_ne_bytes())
-                .map_err(|source| failed(object::COUNTERS, "BPF_MAP_LOOKUP_ELEM", source))?;
-            *sum = values
-                .as_chunks()
-                .0
-                .iter()
-                .fold(0, |sum: u64, value| sum.wrapping_add(u64::from_ne_bytes(*value)));
-        }
+        let read = read_counters(&self.counters)
+            .map_err(|source| failed(object::COUNTERS, "BPF_MAP_LOOKUP_BATCH", source))?;
+        sums.iter_mut().zip(read).for_each(|(sum, total)| *sum = total);
         Ok(sums)
     }
 

@@ -1,5 +1,5 @@
-//! STATS: what each service port carries, read by batches, or entry by entry where the kernel has no batches for
-//! per-CPU arrays (before Linux 5.13, commit f008d732ab18).
+//! STATS and COUNTERS: what each service port carries, and totals by reason, summed over all CPUs. They are read by
+//! batches, or entry by entry where the kernel has no batches for per-CPU arrays (before Linux 5.13, commit f008d732ab18).
 
 use super::sys::MapFd;
 use proxy_common::abi::ServiceStats;
@@ -12,53 +12,66 @@ const BATCH: u32 = 1024;
 /// What the kernel calls ENOTSUPP and has no name for in userspace: a batch call on a map without batches.
 const ENOTSUPP: i32 = 524;
 
-/// The entries of a per-CPU array from the first one on, each summed over all CPUs: at least `count`, as far as there are
-/// so many.
+/// The entries of STATS from the first one on: at least `count`, as far as there are so many.
 ///
 /// # Errors
 /// Of BPF_MAP_LOOKUP_BATCH or BPF_MAP_LOOKUP_ELEM; `InvalidInput` where the map is none of [`ServiceStats`].
 pub fn read_stats(map: &MapFd, count: u32) -> io::Result<Vec<ServiceStats>> {
-    if map.shape().value_size as usize != size_of::<ServiceStats>() {
+    read(map, count, add)
+}
+
+const fn add(sum: ServiceStats, one: ServiceStats) -> ServiceStats {
+    ServiceStats {
+        flows: sum.flows.wrapping_add(one.flows),
+        bytes_to_backends: sum.bytes_to_backends.wrapping_add(one.bytes_to_backends),
+        bytes_to_clients: sum.bytes_to_clients.wrapping_add(one.bytes_to_clients),
+    }
+}
+
+/// The entries of COUNTERS.
+///
+/// # Errors
+/// As for [`read_stats`].
+pub fn read_counters(map: &MapFd) -> io::Result<Vec<u64>> {
+    read(map, map.shape().max_entries, u64::wrapping_add)
+}
+
+/// Adds up what the CPUs have of each entry.
+fn read<T: FromBytes + Default>(map: &MapFd, count: u32, add: fn(T, T) -> T) -> io::Result<Vec<T>> {
+    if map.shape().value_size as usize != size_of::<T>() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let count = count.next_multiple_of(BATCH).min(map.shape().max_entries);
-    match read_batches(map, count) {
+    match read_batches(map, count, add) {
         Err(error) if [Some(libc::EINVAL), Some(ENOTSUPP)].contains(&error.raw_os_error()) => {
-            read_singly(map, count)
+            read_singly(map, count, add)
         }
         result => result,
     }
 }
 
-fn read_batches(map: &MapFd, count: u32) -> io::Result<Vec<ServiceStats>> {
+fn read_batches<T: FromBytes + Default>(map: &MapFd, count: u32, add: fn(T, T) -> T) -> io::Result<Vec<T>> {
     let value = map.value_len()? as usize;
-    let mut stats = Vec::with_capacity(count as usize);
+    let mut sums = Vec::with_capacity(count as usize);
     let (mut cursor, mut more) = (0, true);
-    while more && stats.len() < count as usize {
-        let room = (count as usize - stats.len()).min(BATCH as usize);
+    while more && sums.len() < count as usize {
+        let room = (count as usize - sums.len()).min(BATCH as usize);
         let (mut keys, mut values) = (vec![0; room * size_of::<u32>()], vec![0; room * value]);
         let read;
-        (read, more) = map.lookup_batch(&mut cursor, stats.is_empty(), &mut keys, &mut values)?;
-        stats.extend(values.chunks_exact(value).take(read).map(sum));
+        (read, more) = map.lookup_batch(&mut cursor, sums.is_empty(), &mut keys, &mut values)?;
+        sums.extend(values.chunks_exact(value).take(read).map(|values| sum(values, add)));
     }
-    Ok(stats)
+    Ok(sums)
 }
 
-fn read_singly(map: &MapFd, count: u32) -> io::Result<Vec<ServiceStats>> {
-    (0..count).map(|index| Ok(sum(&map.lookup(&index.to_ne_bytes())?))).collect()
+fn read_singly<T: FromBytes + Default>(map: &MapFd, count: u32, add: fn(T, T) -> T) -> io::Result<Vec<T>> {
+    (0..count).map(|index| Ok(sum(&map.lookup(&index.to_ne_bytes())?, add))).collect()
 }
 
-/// The sum of the values of all CPUs.
-fn sum(values: &[u8]) -> ServiceStats {
-    let each = values.chunks_exact(size_of::<ServiceStats>());
-    each.filter_map(|value| ServiceStats::read_from_bytes(value).ok()).fold(
-        ServiceStats::default(),
-        |sum, one| ServiceStats {
-            flows: sum.flows.wrapping_add(one.flows),
-            bytes_to_backends: sum.bytes_to_backends.wrapping_add(one.bytes_to_backends),
-            bytes_to_clients: sum.bytes_to_clients.wrapping_add(one.bytes_to_clients),
-        },
-    )
+/// The sum of the values of all CPUs. The kernel gives each of them a multiple of 8 bytes, as both types are.
+fn sum<T: FromBytes + Default>(values: &[u8], add: fn(T, T) -> T) -> T {
+    let each = values.chunks_exact(size_of::<T>());
+    each.filter_map(|value| T::read_from_bytes(value).ok()).fold(T::default(), add)
 }
 
 #[cfg(test)]
@@ -101,8 +114,8 @@ mod tests {
                 bytes_to_clients: 3 * count,
             })
             .collect();
-        assert_eq!(read_batches(&map, entries).unwrap(), wanted);
-        assert_eq!(read_singly(&map, entries).unwrap(), wanted);
+        assert_eq!(read_batches(&map, entries, add).unwrap(), wanted);
+        assert_eq!(read_singly(&map, entries, add).unwrap(), wanted);
         assert_eq!(read_stats(&map, entries).unwrap(), wanted, "to the end of the map");
         assert_eq!(
             read_stats(&map, 5).unwrap(),

@@ -33,6 +33,7 @@ mod bpffs;
 mod cgroup;
 mod cgroup_path;
 mod client;
+pub mod control_plane;
 mod devices;
 mod error;
 pub mod lan;

@@ -31,6 +31,10 @@ pub enum Reason {
     ConfigIgnored,
     /// A list of the API server's lacks so much that it is not believed.
     ListHeldBack,
+    /// What such a list lacks is gone after all.
+    ListReleased,
+    /// RBAC does not let the agent see what it needs.
+    ListForbidden,
     /// Rules of kube-proxy are on the node.
     KubeProxyFound,
 }
@@ -48,6 +52,8 @@ impl Reason {
             Self::AddressConflict => "AddressConflict",
             Self::ConfigIgnored => "ConfigIgnored",
             Self::ListHeldBack => "ListHeldBack",
+            Self::ListReleased => "ListReleased",
+            Self::ListForbidden => "ListForbidden",
             Self::KubeProxyFound => "KubeProxyFound",
         }
     }
@@ -62,7 +68,7 @@ impl Reason {
             Self::FailedToStartProxierHealthcheck => "StartKubeProxyReplacement",
             Self::FailedToStartMetricServer => "StartKubeProxyReplacement",
             Self::ConfigIgnored => "ReadConfiguration",
-            Self::ListHeldBack => "ListObjects",
+            Self::ListHeldBack | Self::ListReleased | Self::ListForbidden => "ListObjects",
             Self::KubeProxyFound => "LookForKubeProxy",
         }
     }
@@ -70,7 +76,7 @@ impl Reason {
     /// False for what is as it should be (`type: Normal`).
     #[must_use]
     pub const fn is_warning(self) -> bool {
-        !matches!(self, Self::Starting)
+        !matches!(self, Self::Starting | Self::ListReleased)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The rules of each part, numbered from 1.
-const RULES: [(&str, usize); 10] = [
+const RULES: [(&str, usize); 12] = [
     ("A", 22),
     ("B", 12),
     ("C", 14),
@@ -19,7 +19,9 @@ const RULES: [(&str, usize); 10] = [
     ("G", 9),
     ("H", 9),
     ("J", 11),
-    ("K", 9),
+    ("K", 14),
+    ("L", 10),
+    ("Q", 10),
 ];
 
 /// Rules that have one answer in each of kube-proxy's modes.

@@ -339,6 +339,6 @@ pub fn object(node: &lan::Node) -> Node {
         zone: None,
         addresses: vec![node.ipv4().into(), node.ipv6().into()],
         pod_cidrs: networks.iter().map(|(ip, prefix)| format!("{ip}/{prefix}").parse().unwrap()).collect(),
-        leaving: false,
+        ..Node::default()
     }
 }

@@ -1,6 +1,6 @@
 //! The network devices of a namespace, with what belongs to them, by rtnetlink (rtnetlink(7)).
 
-use super::netlink::{Netlink, attributes};
+use super::netlink::{Netlink, attributes, push_attribute};
 use crate::model::Device;
 use std::collections::BTreeSet;
 use std::io;
@@ -95,6 +95,20 @@ pub fn devices() -> io::Result<Vec<Device>> {
         device.default_route = routed.contains(&device.index);
     }
     Ok(devices)
+}
+
+/// Whether the network namespace of the calling thread has a device of that name.
+///
+/// # Errors
+/// Of RTM_GETLINK.
+pub fn has_device(name: &str) -> io::Result<bool> {
+    let mut request = Link::default().as_bytes().to_vec();
+    push_attribute(&mut request, libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
+    match Netlink::open(None)?.change(libc::RTM_GETLINK, 0, &request) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn link(payload: &[u8]) -> Option<Device> {

@@ -8,7 +8,7 @@ use std::io;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// include/uapi/linux/sock_diag.h.
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// The same; Linux 4.5, for UDP 4.9 (commit 5d77dca82839).
 const SOCK_DESTROY: u16 = 21;
 
@@ -18,37 +18,37 @@ const ESTABLISHED: u32 = 1 << 1;
 /// `struct inet_diag_sockid`. Ports and addresses in network byte order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct SocketId {
-    own_port: u16,
-    peer_port: u16,
-    own: [u32; 4],
-    peer: [u32; 4],
-    device: u32,
+pub(super) struct SocketId {
+    pub own_port: u16,
+    pub peer_port: u16,
+    pub own: [u32; 4],
+    pub peer: [u32; 4],
+    pub device: u32,
     /// Low half first.
-    cookie: [u32; 2],
+    pub cookie: [u32; 2],
 }
 
 /// `struct inet_diag_req_v2`.
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
-struct Request {
-    family: u8,
-    protocol: u8,
-    extensions: u8,
-    reserved: u8,
-    states: u32,
-    id: SocketId,
+pub(super) struct Request {
+    pub family: u8,
+    pub protocol: u8,
+    pub extensions: u8,
+    pub reserved: u8,
+    pub states: u32,
+    pub id: SocketId,
 }
 
 /// The start of `struct inet_diag_msg`; the rest is statistics.
 #[derive(FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct Found {
+pub(super) struct Found {
     family: u8,
     state: u8,
     timer: u8,
     retransmits: u8,
-    id: SocketId,
+    pub id: SocketId,
 }
 
 /// A connected UDP socket, as the kernel named it.

@@ -4,7 +4,7 @@ use super::{
     notice::Notice,
     problem::{About, Problem, Severity},
 };
-use crate::model::Event;
+use crate::model::{Event, Family};
 use std::time::SystemTime;
 
 /// Changes and problems, in their order.
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 pub(super) struct News {
     pub(super) events: Vec<Event>,
     pub(super) problems: Vec<Problem>,
-    pub(super) triggers: Vec<SystemTime>,
+    pub(super) triggers: Vec<(Family, SystemTime)>,
     pub(super) notices: Vec<Notice>,
     /// A list was complete, or it is known that there is none.
     pub(super) complete: bool,
@@ -23,6 +23,14 @@ pub(super) struct News {
 impl News {
     pub(super) const fn is_empty(&self) -> bool {
         self.events.is_empty() && self.problems.is_empty() && self.triggers.is_empty() && !self.complete
+    }
+
+    /// An object has changed; of a slice also why, if its annotation says when.
+    pub(super) fn changed(&mut self, event: Event, trigger: Option<SystemTime>) {
+        if let (Event::SliceApplied(slice), Some(at)) = (&event, trigger) {
+            self.triggers.push((slice.family, at));
+        }
+        self.events.push(event);
     }
 
     /// A notice is a line of the log too.

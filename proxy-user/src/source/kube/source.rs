@@ -15,7 +15,7 @@ use super::{
     stats::KubeStats,
     watch::{Delivery, Watcher},
 };
-use crate::model::Event;
+use crate::model::{Event, Family};
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -52,7 +52,7 @@ pub struct Batch {
     /// What the operator should hear of; a flood is already cut.
     pub problems: Vec<Problem>,
     /// When the changes happened that changed slices tell of, for `network_programming_duration_seconds`.
-    pub triggers: Vec<SystemTime>,
+    pub triggers: Vec<(Family, SystemTime)>,
     /// What an operator must know, for Events; each is also among the problems.
     pub notices: Vec<Notice>,
     /// All kinds were complete once: the kernel may be written. Stays true.
@@ -60,6 +60,14 @@ pub struct Batch {
 }
 
 impl KubeSource {
+    /// Reads the credentials as [`Self::start`] would, and asks nobody.
+    ///
+    /// # Errors
+    /// Credentials that cannot be read or make no sense; see [`KubeError`].
+    pub async fn check(options: &Options) -> Result<(), KubeError> {
+        Servers::new(Origin::of(options)?, &mut Random::fresh()).await.map(drop)
+    }
+
     /// Begins to follow the API server. Credentials are read, connections are not waited for: where no server answers,
     /// the source goes on asking.
     ///
@@ -72,7 +80,8 @@ impl KubeSource {
         if options.node.is_empty() {
             return Err(KubeError::NoNode);
         }
-        let mut random = options.seed.map_or_else(Random::fresh, Random::seeded);
+        let random = options.seed.map_or_else(Random::fresh, Random::seeded);
+        let mut random = random.with_jitter(options.jitter);
         let origin = Origin::of(&options)?;
         let mut first = Vec::new();
         let on_cluster_ip = origin.is_cluster_ip();
@@ -98,7 +107,7 @@ impl KubeSource {
                 options: Arc::clone(&options),
                 servers: Arc::clone(&servers),
                 stats: Arc::clone(&stats),
-                random: Random::seeded(random.fork()),
+                random: random.child(),
                 deliveries: sender.clone(),
                 confirmed: confirmation.clone(),
             };

@@ -58,8 +58,7 @@ impl Staged {
         changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (name, Change { hash, event, trigger }) in changes {
             known.commit(&name, hash);
-            news.events.push(event);
-            news.triggers.extend(trigger);
+            news.changed(event, trigger);
         }
     }
 }

@@ -104,8 +104,7 @@ impl Follow {
         let is_news = if self.stages() {
             self.staged.apply(&mut self.known, decoded.name, event, trigger)
         } else if self.known.apply(&decoded.name, &event) {
-            news.events.push(event);
-            news.triggers.extend(trigger);
+            news.changed(event, trigger);
             true
         } else {
             false

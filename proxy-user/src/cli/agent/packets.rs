@@ -1,13 +1,13 @@
 //! The agent's part of the packet path: how it works, and which devices its programs are on.
 
-use super::packet_args::PacketArgs;
 use crate::{
+    cli::packet_args::PacketArgs,
     dataplane::{Dataplane, DeviceReport},
     model::Device,
     select::{ChosenDevice, FEWEST_PORTS, PacketDevices, select_devices, source_ports},
     source::devices::DeviceFollower,
 };
-use proxy_common::abi::PacketSettings;
+use proxy_common::abi::{PacketFlags, PacketSettings};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -80,6 +80,11 @@ impl Packets {
         })
     }
 
+    /// How many devices are wanted.
+    pub const fn wanted(&self) -> usize {
+        self.chosen.len()
+    }
+
     /// Waits until the devices change; for ever where nobody follows them.
     pub async fn changed(&mut self) -> Vec<Device> {
         match &mut self.follower {
@@ -88,10 +93,12 @@ impl Packets {
         }
     }
 
-    /// Takes in that they have changed.
+    /// Takes in that they have changed. Before the first sync nobody knows which are wanted.
     pub fn take(&mut self, found: Vec<Device>, dataplane: &mut Dataplane) {
         self.found = found;
-        self.attach(dataplane);
+        if !self.first {
+            self.attach(dataplane);
+        }
     }
 
     /// When devices that were refused are to be tried again by [`Self::attach`].
@@ -106,6 +113,19 @@ impl Packets {
             self.attach(dataplane);
         } else if node_addresses(dataplane) != self.node {
             self.attach(dataplane);
+        }
+    }
+
+    /// Says whether connections that nobody here has begun are left to the kernel.
+    pub fn leave_unknown(&mut self, leave: bool, dataplane: &mut Dataplane) {
+        let unknown = PacketFlags::LEAVE_UNKNOWN;
+        if leave == self.settings.flags.contains(unknown) {
+            return;
+        }
+        self.settings.flags = PacketFlags(self.settings.flags.0 ^ unknown.0);
+        // The first sync says all.
+        if !self.first {
+            dataplane.set_packets(&self.settings);
         }
     }
 

@@ -1,6 +1,6 @@
 //! When the agent ages the flows of packets.
 
-use crate::dataplane::Dataplane;
+use crate::{dataplane::Dataplane, server::Metrics};
 use proxy_common::abi::Counter;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl FlowCollection {
     }
 
     /// Does a part of the round.
-    pub fn step(&mut self, dataplane: &mut Dataplane) {
+    pub fn step(&mut self, dataplane: &mut Dataplane, metrics: &Metrics) {
         let pause = match dataplane.collect_flows() {
             Ok(step) => {
                 self.looked += step.looked;
@@ -42,6 +42,7 @@ impl FlowCollection {
                 if step.finished {
                     let (looked, removed) = (self.looked, self.removed);
                     tracing::debug!(looked, removed, "aged the entries of flows");
+                    metrics.aged(looked, removed);
                     (self.looked, self.removed, self.failed) = (0, 0, false);
                     self.report(dataplane);
                     ROUND

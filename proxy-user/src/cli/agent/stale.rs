@@ -1,6 +1,6 @@
 //! When the agent closes connected UDP sockets whose backend is gone, and what it says of it.
 
-use crate::{dataplane::Dataplane, kernel::Closed};
+use crate::{dataplane::Dataplane, kernel::Closed, server::Metrics};
 use std::time::{Duration, Instant};
 
 /// So long after a sync every connect() that was under way has ended; and of changes that never end, not
@@ -39,10 +39,11 @@ impl StaleSockets {
     }
 
     /// Closes them.
-    pub fn close(&mut self, dataplane: &Dataplane, now: Instant) {
+    pub fn close(&mut self, dataplane: &Dataplane, metrics: &Metrics, now: Instant) {
         self.due = std::mem::take(&mut self.again).then(|| now + DELAY);
         match dataplane.close_stale_sockets() {
             Ok(Closed { closed, forgotten, namespaces, unreachable, .. }) => {
+                metrics.sockets_closed(closed);
                 if closed > 0 {
                     tracing::info!(closed, "closed connected UDP sockets whose backend is gone");
                 }

@@ -1,0 +1,262 @@
+//! From what the agent is told to the kernel, and from what came of it to everybody who asks.
+
+use super::{
+    Incoming, OwnNode, Packets, Teller, collect::FlowCollection, kube_proxy::KubeProxyWatch,
+    stale::StaleSockets,
+};
+use crate::{
+    cli::problems,
+    dataplane::Dataplane,
+    engine::{Rules, SyncReport},
+    recorder::{Notice, Reason},
+    server::{HealthCheckServers, Metrics, ProxyHealth},
+    table::Conflict,
+    writer::MapReader as _,
+};
+use proxy_common::abi::PacketFlags;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// First wait before a failed sync is tried again; doubled each time.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+/// Longest wait before a failed sync is tried again.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// After so long without a change, what was freed is given back: at leisure, before anybody needs it.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Looking for Services that claim one frontend means looking at all of them: at leisure too, but where
+/// changes never end, every so often.
+const CONFLICTS: Duration = Duration::from_secs(10);
+
+/// Keeps the dataplane true to what it is told.
+pub struct Agent {
+    dataplane: Dataplane,
+    health: Arc<ProxyHealth>,
+    health_checks: HealthCheckServers,
+    metrics: Metrics,
+    teller: Teller,
+    rules: Rules,
+    own_node: OwnNode,
+    /// Whoever tells has told all once.
+    listed: bool,
+    /// That was programmed.
+    ready: bool,
+    /// There is a Node object to be expected.
+    has_nodes: bool,
+    /// The next wait after a failure.
+    retry: Duration,
+    /// What it does if no change comes first.
+    next: Next,
+    /// Frontends that more than one Service claims, as they were told.
+    conflicts: Vec<Conflict>,
+    /// When they were looked for.
+    looked: Instant,
+    stale: StaleSockets,
+    packets: Packets,
+    flows: FlowCollection,
+    kube_proxy: KubeProxyWatch,
+}
+
+/// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put
+/// it off.
+#[derive(Clone, Copy)]
+enum Next {
+    /// The kernel refused something: try again then.
+    Retry(Instant),
+    /// Give back what was freed, if nothing changes until then.
+    Settle(Instant),
+    /// Wait for a change.
+    Nothing,
+}
+
+/// What an agent works with.
+pub struct Parts {
+    /// Where it programs.
+    pub dataplane: Dataplane,
+    /// Who is told whether it keeps up.
+    pub health: Arc<ProxyHealth>,
+    /// Who answers load balancers.
+    pub health_checks: HealthCheckServers,
+    /// What it has done, for whoever asks.
+    pub metrics: Metrics,
+    /// Whom it tells what an operator must know.
+    pub teller: Teller,
+    /// What the operator has decided.
+    pub rules: Rules,
+    /// This node, as the operator names it.
+    pub own_node: OwnNode,
+    /// An API server is followed, which has a Node for each node.
+    pub has_nodes: bool,
+    /// The packet path.
+    pub packets: Packets,
+}
+
+impl Agent {
+    /// An agent that has been told nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { mut dataplane, health, health_checks, metrics, teller, rules, mut own_node, .. } = parts;
+        own_node.first().into_iter().for_each(|event| dataplane.apply(event));
+        let now = Instant::now();
+        let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);
+        Self {
+            dataplane,
+            health,
+            health_checks,
+            metrics,
+            teller,
+            rules,
+            own_node,
+            listed: false,
+            ready: false,
+            has_nodes: parts.has_nodes,
+            retry: RETRY_MIN,
+            next: Next::Nothing,
+            conflicts: Vec::new(),
+            looked: now,
+            stale: StaleSockets::default(),
+            packets: parts.packets,
+            flows: FlowCollection::new(now),
+            kube_proxy: KubeProxyWatch::new(handover, now),
+        }
+    }
+
+    /// Waits until something of its own is due, and does it.
+    pub async fn work(&mut self) {
+        let (retry, settle) = match self.next {
+            Next::Retry(at) => (Some(at), None),
+            Next::Settle(at) => (None, Some(at)),
+            Next::Nothing => (None, None),
+        };
+        let refused = self.packets.due();
+        tokio::select! {
+            devices = self.packets.changed() => self.packets.take(devices, &mut self.dataplane),
+            () = until(Some(self.flows.due())) => self.flows.step(&mut self.dataplane, &self.metrics),
+            () = until(Some(self.kube_proxy.due())) => self.look_for_kube_proxy(),
+            () = until(refused) => self.packets.attach(&mut self.dataplane),
+            () = until(self.stale.due()) => {
+                self.stale.close(&self.dataplane, &self.metrics, Instant::now());
+            }
+            () = until(retry) => self.program(Incoming::default()),
+            () = until(settle) => self.settle(),
+        }
+        // Devices come and go without a sync.
+        self.metrics.devices_wanted(self.packets.wanted());
+    }
+
+    /// Nothing has changed for a while.
+    fn settle(&mut self) {
+        self.next = Next::Nothing;
+        if let Err(error) = self.dataplane.settle() {
+            tracing::warn!("{error}; what was freed waits until somebody needs the room");
+        }
+        let engine = self.dataplane.engine();
+        self.metrics.filled(engine.usage(), engine.writer().capacities());
+        self.look_for_conflicts();
+    }
+
+    /// Looks for kube-proxy, whose connections are left to the kernel.
+    fn look_for_kube_proxy(&mut self) {
+        let leave = self.kube_proxy.look(&self.teller, Instant::now());
+        self.packets.leave_unknown(leave, &mut self.dataplane);
+    }
+
+    /// Names each frontend that more than one Service claims, once.
+    fn look_for_conflicts(&mut self) {
+        let mut found = self.dataplane.conflicts();
+        found.retain(problems::is_conflict);
+        self.teller.conflicts(found.iter().filter(|conflict| !self.conflicts.contains(conflict)));
+        self.metrics.conflicts(found.len());
+        (self.conflicts, self.looked) = (found, Instant::now());
+    }
+
+    /// Takes changes in, and programs them once all was told.
+    pub fn program(&mut self, incoming: Incoming) {
+        let start = Instant::now();
+        self.teller.record(incoming.notices);
+        if let Some(complete) = incoming.complete {
+            self.dataplane.hold(!complete);
+        }
+        let events = incoming.events.len();
+        for event in incoming.events {
+            self.metrics.changed(&event);
+            self.dataplane.apply(self.own_node.amend(event));
+        }
+        for (family, at) in incoming.triggers {
+            self.metrics.triggered(family, at);
+        }
+        self.listed |= incoming.listed;
+        if !self.listed {
+            return;
+        }
+        if self.has_nodes {
+            self.health.node(self.own_node.eligibility());
+        }
+        if !self.ready {
+            // Before a packet is translated for the first time.
+            self.look_for_kube_proxy();
+        }
+        self.health.queued(start);
+        self.metrics.queued(SystemTime::now());
+        let synced = self.dataplane.sync();
+        // A sync that failed may have removed backends before it did.
+        if !self.ready || synced.as_ref().map_or(true, |report| report.stores > 0) {
+            self.stale.synced(Instant::now());
+        }
+        match synced {
+            Ok(report) => self.synced(report, events, start),
+            Err(error) => {
+                self.metrics.sync_failed(start.elapsed(), !self.ready);
+                let wait = self.retry;
+                self.retry = (wait * 2).min(RETRY_MAX);
+                tracing::error!("{error}; what is programmed stays, and the rest is tried again in {wait:?}");
+                self.next = Next::Retry(Instant::now() + wait);
+            }
+        }
+    }
+
+    /// The kernel has all that was told.
+    fn synced(&mut self, report: SyncReport, events: usize, start: Instant) {
+        self.retry = RETRY_MIN;
+        self.health.applied();
+        self.packets.synced(&mut self.dataplane);
+        self.teller.room(&report);
+        let took = start.elapsed();
+        self.measure(&report, took);
+        let (services, stores) = (report.services, report.stores);
+        let frontends = report.puts + report.deletes;
+        if !std::mem::replace(&mut self.ready, true) {
+            problems::log_missing_node(self.dataplane.engine().cluster(), &self.rules);
+            let ready = "ready: connections to Services are balanced";
+            tracing::info!(services, stores, frontends, ?took, "{ready}");
+            self.health.ready();
+            self.teller.record([Notice::node(Reason::Starting, ready)]);
+        } else if events + services + stores + frontends > 0 {
+            tracing::info!(events, services, stores, frontends, ?took, "applied changes");
+        }
+        self.health_checks.follow(report.health);
+        if self.looked.elapsed() > CONFLICTS {
+            self.look_for_conflicts();
+        }
+        self.next = Next::Settle(Instant::now() + IDLE);
+    }
+
+    /// Writes down what a sync has done.
+    fn measure(&self, report: &SyncReport, took: Duration) {
+        self.metrics.synced(report, took, !self.ready, SystemTime::now());
+        let engine = self.dataplane.engine();
+        self.metrics.filled(engine.usage(), engine.writer().capacities());
+        self.metrics.unplaced(self.dataplane.unplaced().len());
+        self.metrics.devices_wanted(self.packets.wanted());
+    }
+}
+
+/// Waits until a moment, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,185 @@
+//! Metrics of Shunt's own.
+
+use super::{
+    api::ApiSnapshot,
+    decisions::{outcome, path},
+    kernel::KernelSnapshot,
+    page::Page,
+    state::State,
+};
+use crate::{
+    kernel::{PROGRAMS, sys},
+    table::Usage,
+    writer::Capacities,
+};
+use proxy_common::abi::{ABI_VERSION, Counter};
+use std::fmt;
+
+/// Writes what the agent has told.
+pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
+    let abi = ABI_VERSION.to_string();
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("abi_version", abi.as_str())];
+    page.info("shunt_build", "The version of Shunt, and of the layout of its maps.", build)?;
+    page.counter(
+        "shunt_sync_failures",
+        "Syncs that failed because the kernel refused a call.",
+        state.failures.get(),
+    )?;
+    let operations = [
+        ("store", &state.stores),
+        ("put", &state.puts),
+        ("delete", &state.deletes),
+        ("prefix", &state.prefixes),
+        ("grace_period", &state.grace_periods),
+    ];
+    page.counters(
+        "shunt_map_operations",
+        "What syncs have done to the maps, by kind.",
+        operations.map(|(kind, count)| ([("kind", kind)], count.get())),
+    )?;
+    write_maps(page, state)?;
+    page.gauge(
+        "shunt_service_ports_unplaced",
+        "Service ports that do not fit into the maps, wholly or in part.",
+        state.unplaced.get(),
+    )?;
+    page.gauge(
+        "shunt_frontend_conflicts",
+        "Addresses and ports that more than one Service claims.",
+        state.conflicts.get(),
+    )?;
+    page.counter(
+        "shunt_flow_entries_expired",
+        "Entries of FLOWS that were removed because their flow was silent or over; a flow has two.",
+        state.expired.get(),
+    )?;
+    page.counter(
+        "shunt_stale_sockets_closed",
+        "Connected UDP sockets that were closed because their endpoint is gone.",
+        state.sockets_closed.get(),
+    )?;
+    page.counter(
+        "shunt_bpf_calls",
+        "Calls of bpf(2) by this process, those of scrapes included.",
+        sys::calls(),
+    )?;
+    page.counter(
+        "shunt_kernel_read_failures",
+        "Scrapes that could not read from the kernel; what comes from there is missing in them.",
+        state.unreadable.get(),
+    )
+}
+
+fn write_maps(page: &mut Page<'_>, state: &State) -> fmt::Result {
+    let maps = state.maps();
+    let used = maps.known.iter().flat_map(|(usage, _)| used(usage)).chain(
+        // Its entries come and go by packets; they are counted as they are aged.
+        maps.flows.map(|entries| ("FLOWS", u32::try_from(entries).unwrap_or(u32::MAX))),
+    );
+    page.gauges(
+        "shunt_map_entries",
+        "Entries of a map that are in use.",
+        used.map(|(map, count)| ([("map", map)], count)),
+    )?;
+    page.gauges(
+        "shunt_map_capacity_entries",
+        "Entries that a map has room for.",
+        maps.known.iter().flat_map(|(_, room)| room_of(room)).map(|(map, count)| ([("map", map)], count)),
+    )
+}
+
+fn used(usage: &Usage) -> [(&'static str, u32); 8] {
+    let Usage { frontends4, frontends6, services, slots, backends, name_cells, source_ranges, networks } =
+        *usage;
+    [
+        ("FRONTENDS4", frontends4),
+        ("FRONTENDS6", frontends6),
+        ("SERVICES", services),
+        ("SLOTS", slots),
+        ("BACKENDS", backends),
+        ("NAMES", name_cells),
+        ("SOURCE_RANGES", source_ranges),
+        ("NETWORKS", networks),
+    ]
+}
+
+fn room_of(capacities: &Capacities) -> [(&'static str, u32); 12] {
+    let Capacities { frontends, services, slots, backends, name_cells, sockets, affinities, flows, prefixes } =
+        *capacities;
+    [
+        ("FRONTENDS4", frontends),
+        ("FRONTENDS6", frontends),
+        ("SERVICES", services),
+        ("SLOTS", slots),
+        ("BACKENDS", backends),
+        ("NAMES", name_cells),
+        ("SOURCE_RANGES", prefixes),
+        ("NETWORKS", prefixes),
+        ("FLOWS", flows),
+        ("UDP_FLOWS", sockets),
+        ("REVERSE", sockets),
+        ("AFFINITY", affinities),
+    ]
+}
+
+/// Writes what the kernel has said.
+pub(super) fn write_kernel(page: &mut Page<'_>, state: &State, kernel: &KernelSnapshot) -> fmt::Result {
+    page.gauges(
+        "shunt_map_memory_bytes",
+        "Kernel memory of a map, as it was when the agent opened it.",
+        kernel.memory.iter().map(|(map, bytes)| ([("map", *map)], *bytes)),
+    )?;
+    page.gauges(
+        "shunt_attachments_wanted",
+        "Attachments that should be in effect: programs on the cgroup, devices with both programs.",
+        [([("to", "cgroup")], PROGRAMS.len() as u64), ([("to", "device")], state.devices_wanted.get())],
+    )?;
+    page.gauges(
+        "shunt_attachments_in_effect",
+        "Attachments that the kernel says are in effect.",
+        [([("to", "cgroup")], kernel.programs_in_effect), ([("to", "device")], kernel.devices_in_effect)],
+    )?;
+    page.counters(
+        "shunt_datapath_events",
+        "What the programs in the kernel have decided, by reason; it goes on while no agent runs.",
+        Counter::ALL.into_iter().zip(kernel.counters).map(|(counter, count)| {
+            let labels = [("path", path(counter)), ("outcome", outcome(counter)), ("reason", counter.name())];
+            (labels, count)
+        }),
+    )
+}
+
+/// Writes what a source has told of its API server.
+pub(super) fn write_api(page: &mut Page<'_>, api: &ApiSnapshot) -> fmt::Result {
+    page.counters(
+        "shunt_api_requests",
+        "Requests to the API server by verb and by what came of them.",
+        api.requests.iter().map(|(verb, outcome, count)| ([("verb", *verb), ("outcome", *outcome)], *count)),
+    )?;
+    for (name, help, total) in [
+        ("shunt_api_reconnects", "Connections that were begun anew after one that failed.", api.reconnects),
+        ("shunt_api_relists", "Lists that were begun after the first complete one.", api.relists),
+        ("shunt_api_failovers", "Changes to another API server.", api.failovers),
+        (
+            "shunt_api_objects_refused",
+            "Objects from the API server that could not be read.",
+            api.refused_objects,
+        ),
+        ("shunt_api_received_bytes", "Bytes of the API server's answers.", api.bytes),
+    ] {
+        page.counter(name, help, total)?;
+    }
+    page.gauge(
+        "shunt_api_deletions_held_back",
+        "Deletions that the guard against an absurdly small list keeps from being applied.",
+        api.held_back,
+    )?;
+    match api.silence {
+        Some(silence) => page.gauge(
+            "shunt_api_last_contact_age_seconds",
+            "Time since the API server was heard of last, in seconds.",
+            silence.as_secs_f64(),
+        ),
+        None => Ok(()),
+    }
+}
