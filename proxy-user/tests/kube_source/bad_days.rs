@@ -255,3 +255,20 @@ async fn an_api_without_service_cidrs_is_asked_again_now_and_then() {
     let said = client.problems.iter().filter(|problem| problem.text.contains("ServiceCIDRs")).count();
     assert_eq!(said, 1, "{:?}", client.problems);
 }
+
+#[tokio::test]
+async fn service_cidrs_that_were_there_stay_when_they_are_hidden() {
+    let api = cluster();
+    let server = Server::start(&api);
+    let mut client = Client::start(&server).await;
+    client.follows(&api).await;
+    for code in [403, 404] {
+        api.script(CIDRS, [status(410, "too old"), status(code, "hidden"), status(code, "hidden")]);
+        api.end_watches();
+        let asked = api.lists(CIDRS);
+        client.meanwhile("they are listed again", || api.lists(CIDRS) == asked + 3).await;
+        client.follows(&api).await;
+    }
+    assert_eq!(client.objects.len(), 4);
+    assert!(client.events.len() == 4, "nothing was deleted meanwhile: {:?}", client.events);
+}

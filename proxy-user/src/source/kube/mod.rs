@@ -54,6 +54,7 @@
 mod backoff;
 mod connect;
 mod decode;
+mod describe;
 mod ending;
 mod error;
 mod events;

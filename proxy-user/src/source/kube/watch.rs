@@ -2,6 +2,7 @@
 
 use super::{
     decode::Status,
+    describe::{describe, excerpt},
     ending::Ending,
     follow::Follow,
     items::{Item, Items, NoList},
@@ -125,7 +126,7 @@ impl Watcher {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
-                return Ok(Ending::Transport(format!("{}: {}", current.url, chain(&error))));
+                return Ok(Ending::Transport(format!("{}: {}", current.url, describe(&error))));
             }
             Err(_) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
@@ -238,7 +239,7 @@ impl Watcher {
             tokio::select! {
                 frame = body.frame() => return Ok(match frame {
                     None => Ok(None),
-                    Some(Err(error)) => Err(Ending::Transport(chain(&error))),
+                    Some(Err(error)) => Err(Ending::Transport(describe(&error))),
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) => {
                             self.stats.heard(data.len(), now());
@@ -273,26 +274,4 @@ impl Watcher {
         }
         self.deliveries.send(Delivery { kind, news }).await.map_err(|_| Over)
     }
-}
-
-/// The beginning of a text that nobody expected.
-fn excerpt(text: &[u8]) -> String {
-    const LENGTH: usize = 120;
-    let cut = &text[..text.len().min(LENGTH)];
-    let dots = if text.len() > LENGTH { "…" } else { "" };
-    format!("{}{dots}", String::from_utf8_lossy(cut).trim())
-}
-
-/// An error with its causes, which name what really happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

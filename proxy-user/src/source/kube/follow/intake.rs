@@ -22,10 +22,10 @@ impl Follow {
     ) -> Result<(), Ending> {
         let frame = decode::frame(line).map_err(|error| Ending::Garbage(error.to_string()))?;
         match &*frame.type_ {
-            "ADDED" | "MODIFIED" => self.object(frame.object(), news),
-            "DELETED" => self.deleted(frame.object(), news),
+            "ADDED" | "MODIFIED" => self.object(frame.object, news),
+            "DELETED" => self.deleted(frame.object, news),
             "BOOKMARK" => {
-                let bookmark = decode::bookmark(frame.object())
+                let bookmark = decode::bookmark(frame.object)
                     .map_err(|error| Ending::Garbage(format!("a bookmark: {error}")))?;
                 if self.next != Next::Initial {
                     self.version = bookmark.version;
@@ -35,7 +35,7 @@ impl Follow {
                 }
             }
             "ERROR" => {
-                let status = decode::Status::read(frame.object().as_bytes());
+                let status = decode::Status::read(frame.object.as_bytes());
                 let retry_after = status.retry_after();
                 let expired = status.reason == "Expired" || status.reason == "Gone";
                 let code = if expired { 410 } else { status.code };

@@ -161,7 +161,8 @@ impl Follow {
                 self.streaming = false;
                 Duration::ZERO
             }
-            Ending::Status { code: 403 | 404, .. } if self.kind.is_optional() => {
+            // Where there were some, they stay, as with every other failure.
+            Ending::Status { code: 403 | 404, .. } if self.kind.is_optional() && self.known.len() == 0 => {
                 self.next = Next::List;
                 self.absent(ending, news);
                 self.limits.absent + random.up_to(self.limits.absent)
@@ -219,8 +220,6 @@ impl Follow {
             news.problems.push(Problem::new(Severity::Info, About::Access, text));
         }
         self.backoff.succeeded();
-        self.known.begin();
-        self.remove_unnamed(news);
         self.complete = true;
         news.complete = true;
     }
