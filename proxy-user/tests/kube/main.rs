@@ -13,10 +13,17 @@ mod controller;
 mod deploy;
 mod follows;
 mod hints;
+#[path = "../health_check_servers/http.rs"]
+#[allow(dead_code, reason = "each test file uses its own part")]
+mod http;
 mod kubectl;
 mod outage;
 mod pod;
+#[path = "../status_servers/promtool.rs"]
+#[allow(dead_code, reason = "each test file uses its own part")]
+mod promtool;
 mod stage;
+mod status;
 mod traffic;
 
 use std::{
