@@ -56,6 +56,8 @@ pub(super) struct Follow {
     streaming: bool,
     /// Objects that were known when the list began.
     prior: usize,
+    /// What the list that is held back lacks.
+    lacking: usize,
     /// The API has no such kind, and that was said.
     absent: bool,
 }
@@ -72,7 +74,6 @@ enum Next {
 impl Follow {
     pub(super) fn new(kind: Kind, limits: Limits) -> Self {
         let (percent, confirm_after) = limits.guard;
-        let percent = if kind.is_guarded() { percent } else { 100 };
         Self {
             kind,
             known: Known::default(),
@@ -85,6 +86,7 @@ impl Follow {
             blind: false,
             streaming: true,
             prior: 0,
+            lacking: 0,
             absent: false,
             limits,
         }
@@ -98,6 +100,11 @@ impl Follow {
     /// Whether a list was complete and believed.
     pub(super) const fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Whether the list is behind it, and the watch goes on.
+    pub(super) fn is_watching(&self) -> bool {
+        self.next == Next::Watch
     }
 
     /// Whether the next request begins a list.
@@ -132,8 +139,18 @@ impl Follow {
     pub(super) fn ended(&mut self, ending: &Ending, random: &mut Random, news: &mut News) -> Duration {
         if self.next == Next::Initial {
             self.next = Next::List;
+            // One that was asked for a list that streams, and never says that this is its end: a proxy before the API
+            // server, or storage that cannot. Pages come to theirs.
+            let endless = match ending {
+                Ending::Silent(_) => true,
+                Ending::Closed { lasted } => *lasted >= self.limits.watch.0,
+                _ => false,
+            };
+            self.streaming &= !endless;
         }
         match ending {
+            // It goes on where it was.
+            Ending::Idle(_) => Duration::ZERO,
             Ending::Done => {
                 self.succeeded(news);
                 Duration::ZERO

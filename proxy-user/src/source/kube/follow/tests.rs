@@ -262,6 +262,27 @@ impl World {
     }
 }
 
+/// A server, or a proxy before it, that sends the objects and never the bookmark that ends them.
+#[test]
+fn a_streaming_list_that_does_not_end_is_asked_for_in_pages() {
+    let silent = Ending::Silent(Duration::from_secs(150));
+    for ending in [silent, Ending::Closed { lasted: Duration::from_secs(300) }] {
+        let mut world = World::new();
+        let mut news = News::default();
+        assert!(matches!(world.follow.request(&mut world.random), Request::StreamingList { .. }));
+        let frame = json!({"type": "ADDED", "object": object("a", 1, 1)}).to_string();
+        world.follow.frame(frame.as_bytes(), world.now, &mut news).unwrap();
+        world.follow.ended(&ending, &mut world.random, &mut news);
+        assert_eq!(world.follow.request(&mut world.random), Request::FirstPage, "{ending}");
+    }
+    // A server that is stopped ends all of its watches in good order.
+    let mut world = World::new();
+    world.follow.request(&mut world.random);
+    let stopped = Ending::Closed { lasted: Duration::from_secs(2) };
+    world.follow.ended(&stopped, &mut world.random, &mut News::default());
+    assert!(matches!(world.follow.request(&mut world.random), Request::StreamingList { .. }));
+}
+
 fn status(code: u16) -> Ending {
     Ending::Status { code, retry_after: None, message: String::new() }
 }
