@@ -45,6 +45,18 @@ impl Ending {
     }
 }
 
+impl Ending {
+    /// Whether the server has not the version that was asked for, not yet or not any more
+    /// (k8s.io/apiserver/pkg/storage/errors.go, NewTooLargeResourceVersionError).
+    pub(super) fn is_of_version(&self) -> bool {
+        match self {
+            Self::Status { code: 410, .. } => true,
+            Self::Status { code: 504, message, .. } => message.contains("Too large resource version"),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

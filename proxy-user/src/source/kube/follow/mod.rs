@@ -16,7 +16,7 @@ use super::{
     notice::Notice,
     problem::{About, Problem, Severity},
     random::Random,
-    request::Request,
+    request::{Request, State},
     staged::Staged,
 };
 use std::time::{Duration, SystemTime};
@@ -52,6 +52,8 @@ pub(super) struct Follow {
     staged: Staged,
     /// The list has an object whose name could not be read: which ones are gone is not known.
     blind: bool,
+    /// A server does not have the version that was seen.
+    ahead: bool,
     /// The server knows lists that stream.
     streaming: bool,
     /// Objects that were known when the list began.
@@ -84,6 +86,7 @@ impl Follow {
             complete: false,
             staged: Staged::default(),
             blind: false,
+            ahead: false,
             streaming: true,
             prior: 0,
             lacking: 0,
@@ -127,11 +130,20 @@ impl Follow {
                     Request::StreamingList { timeout }
                 } else {
                     self.next = Next::List;
-                    Request::FirstPage
+                    Request::FirstPage { state: self.state() }
                 }
             }
             Next::Page(token) => Request::NextPage { token: token.clone() },
             Next::Watch => Request::Watch { version: self.version.clone(), timeout },
+        }
+    }
+
+    /// Which state of the objects a list may show: none that is older than what was seen.
+    fn state(&self) -> State {
+        match &*self.version {
+            _ if self.ahead => State::Newest,
+            "" => State::Any,
+            version => State::Since(version.to_owned()),
         }
     }
 
@@ -185,6 +197,7 @@ impl Follow {
                 self.limits.absent + random.up_to(self.limits.absent)
             }
             other => {
+                self.ahead |= self.next == Next::List && other.is_of_version();
                 if matches!(self.next, Next::Page(_)) {
                     self.next = Next::List;
                 }

@@ -43,7 +43,7 @@ impl Follow {
         self.next = Next::Watch;
         self.succeeded(news);
         // Another server, or this one after an upgrade, may know what it did not when the list began.
-        (self.streaming, self.absent) = (true, false);
+        (self.streaming, self.absent, self.ahead) = (true, false, false);
         let staged = std::mem::take(&mut self.staged);
         let believed = self.blind || self.judge(staged.new_objects(), now, news);
         if believed && !self.blind {
