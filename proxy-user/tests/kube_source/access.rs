@@ -89,7 +89,7 @@ async fn options_that_make_no_sense_are_refused() {
     let start = async |options| KubeSource::start(options).await.map(|_| ()).unwrap_err();
     let error = start(options(&|options| options.node.clear())).await;
     assert!(matches!(error, KubeError::NoNode), "{error}");
-    for url in ["10.0.0.1:6443", "/api", "ftp://10.0.0.1", "https://", "a b"] {
+    for url in ["10.0.0.1:6443", "/api", "ftp://10.0.0.1", "https://", "a b", "https://me:secret@10.0.0.1"] {
         let error = start(options(&|options| options.api_servers = vec![url.into()])).await;
         assert!(matches!(error, KubeError::Url { .. } | KubeError::NoServer { .. }), "{url}: {error}");
     }
