@@ -23,7 +23,10 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Follows the cluster until SIGTERM, SIGINT or SIGHUP.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args))
+    let ended = runtime.block_on(follow(args));
+    // A name that is being looked up, or an exec plugin that hangs, has a thread that nobody is to wait for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {

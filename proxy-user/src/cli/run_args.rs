@@ -140,8 +140,10 @@ fn api_server(text: &str) -> Result<http::Uri, String> {
     let wrong = || "write it as https://10.0.0.2:6443".to_owned();
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    // Credentials in it would not be used, and stand in every line that names the server.
+    let bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    if is_web && has_host && uri.query().is_none() { Ok(uri) } else { Err(wrong()) }
+    if is_web && bare && has_host && uri.query().is_none() { Ok(uri) } else { Err(wrong()) }
 }
 
 /// Where the agent is asked how it is.
@@ -192,9 +194,16 @@ mod tests {
         {
             assert!(api_server(right).is_ok(), "{right}");
         }
-        for wrong in
-            ["", "10.0.0.2:6443", "10.0.0.2", "ftp://k8s", "https://", "https:///x", "https://k8s/?a=b"]
-        {
+        for wrong in [
+            "",
+            "10.0.0.2:6443",
+            "10.0.0.2",
+            "ftp://k8s",
+            "https://",
+            "https:///x",
+            "https://k8s/?a=b",
+            "https://me:secret@k8s:6443",
+        ] {
             assert!(api_server(wrong).is_err(), "{wrong}");
         }
     }

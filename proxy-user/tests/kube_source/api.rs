@@ -174,7 +174,10 @@ impl Api {
 
     /// Lists, of either sort, of a path.
     pub fn lists(&self, path: &str) -> usize {
-        self.count(path, "sendInitialEvents") + self.count(path, "resourceVersion=0")
+        self.count(path, "sendInitialEvents")
+            + self.count(path, "&limit=500")
+            + self.count(path, "?limit=500")
+            - self.count(path, "continue=")
     }
 
     /// All objects that a proxy asks for.

@@ -199,6 +199,30 @@ async fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
     assert!(client.told("EndpointSlices: nothing came for 100ms"), "{:?}", client.problems);
 }
 
+/// The version of a bookmark is that of the server's cache, which an etcd without progress notifications
+/// (`--watch-progress-notify-interval`, 10 minutes) moves by changes of that kind alone.
+#[tokio::test]
+async fn a_watch_without_changes_needs_no_bookmarks_and_a_server_that_is_gone_is_noticed_by_the_next_request()
+{
+    let api = cluster();
+    let (first, second) = (Server::start(&api), Server::start(&api));
+    let silence = Duration::from_millis(50);
+    let mut client = Client::start_with(&[&first, &second], |options| options.silence = silence).await;
+    client.follows(&api).await;
+    client
+        .meanwhile("watches are begun anew", || api.count(SERVICES, "watch=true&resourceVersion=") > 3)
+        .await;
+    let stats = client.source.stats().snapshot();
+    assert_eq!((stats.reconnects, stats.failovers, stats.relists), (0, 0, 0));
+    assert!(client.problems.is_empty(), "{:?}", client.problems);
+
+    api.script(SERVICES, [Answer::Hang]);
+    client.until("it is noticed", |client| client.told("nothing came for 400ms; another one is asked")).await;
+    api.put(service("db", 11));
+    client.follows(&api).await;
+    assert_eq!(api.lists(SERVICES), 1);
+}
+
 #[tokio::test]
 async fn an_object_of_any_length_takes_no_more_memory_than_allowed() {
     let api = cluster();

@@ -170,6 +170,10 @@ fn proper(
         tokio::spawn(watch(api, path.to_owned(), initial, since, (ended, bookmarks), sender));
         return;
     }
+    if let Some(since) = since.filter(|since| *since > state.version) {
+        let message = format!("Too large resource version: {since}, current: {}", state.version);
+        return refuse(response, 504, &message);
+    }
     let objects = state.listed(path);
     let from: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());
     let to = (from + state.page).min(objects.len());

@@ -93,7 +93,13 @@ impl Origin {
 fn parse(url: &str) -> Result<Uri, KubeError> {
     let uri: Uri = url.parse().map_err(|source| KubeError::Url { url: url.to_owned(), source })?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    if known && uri.host().is_some() { Ok(uri) } else { Err(KubeError::NoServer { url: url.to_owned() }) }
+    // Credentials in it would not be used, and stand in every line that names the server.
+    let bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if known && bare && uri.host().is_some() {
+        Ok(uri)
+    } else {
+        Err(KubeError::NoServer { url: url.to_owned() })
+    }
 }
 
 /// A client without `kube`'s own retries and log lines: both are the source's.

@@ -80,12 +80,21 @@ impl Watcher {
                 }
             }
             if matches!(ending, Ending::Status { code: 401, .. })
-                && let Err(error) = self.servers.renew(&current).await
+                && let Err(error) = self.renew(&current).await
             {
-                news.problems.push(Problem::new(Severity::Error, About::Access, error.to_string()));
+                news.problems.push(Problem::new(Severity::Error, About::Access, error));
             }
             wait = self.follow.ended(&ending, &mut self.random, &mut news);
             self.hand_on(news).await?;
+        }
+    }
+
+    /// Reads the credentials again. An exec plugin may hang; what was asked for with the old ones goes on.
+    async fn renew(&self, current: &Current) -> Result<(), String> {
+        let patience = self.options.answer;
+        match timeout(patience, self.servers.renew(current)).await {
+            Ok(renewed) => renewed.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("credentials for {}: not read within {patience:?}", current.url)),
         }
     }
 
@@ -174,6 +183,9 @@ impl Watcher {
                     return Ok(Ending::Closed { lasted: now().saturating_duration_since(begun) });
                 }
                 Ok(None) => return Ok(Ending::Garbage("the watch was cut off within a frame".into())),
+                Err(Ending::Silent(wait)) if self.follow.is_watching() && lines.is_between() => {
+                    return Ok(Ending::Idle(wait));
+                }
                 Err(ending) => return Ok(ending),
             };
             let (follow, longest, now) = (&mut self.follow, self.options.longest_object, now());
@@ -225,7 +237,11 @@ impl Watcher {
 
     /// The next piece of an answer; `None` where it is over.
     async fn chunk(&mut self, body: &mut Body) -> Result<Result<Option<Bytes>, Ending>, Over> {
-        let silence = self.options.silence;
+        let mut silence = self.options.silence;
+        if self.follow.is_watching() {
+            // What came last came to all nodes at once.
+            silence += self.random.up_to(silence);
+        }
         let patience = sleep(silence);
         tokio::pin!(patience);
         loop {

@@ -16,7 +16,7 @@ use super::{
     notice::Notice,
     problem::{About, Problem, Severity},
     random::Random,
-    request::Request,
+    request::{Request, State},
     staged::Staged,
 };
 use std::time::{Duration, SystemTime};
@@ -52,10 +52,14 @@ pub(super) struct Follow {
     staged: Staged,
     /// The list has an object whose name could not be read: which ones are gone is not known.
     blind: bool,
+    /// A server does not have the version that was seen.
+    ahead: bool,
     /// The server knows lists that stream.
     streaming: bool,
     /// Objects that were known when the list began.
     prior: usize,
+    /// What the list that is held back lacks.
+    lacking: usize,
     /// The API has no such kind, and that was said.
     absent: bool,
 }
@@ -72,7 +76,6 @@ enum Next {
 impl Follow {
     pub(super) fn new(kind: Kind, limits: Limits) -> Self {
         let (percent, confirm_after) = limits.guard;
-        let percent = if kind.is_guarded() { percent } else { 100 };
         Self {
             kind,
             known: Known::default(),
@@ -83,8 +86,10 @@ impl Follow {
             complete: false,
             staged: Staged::default(),
             blind: false,
+            ahead: false,
             streaming: true,
             prior: 0,
+            lacking: 0,
             absent: false,
             limits,
         }
@@ -98,6 +103,11 @@ impl Follow {
     /// Whether a list was complete and believed.
     pub(super) const fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Whether the list is behind it, and the watch goes on.
+    pub(super) fn is_watching(&self) -> bool {
+        self.next == Next::Watch
     }
 
     /// Whether the next request begins a list.
@@ -120,7 +130,7 @@ impl Follow {
                     Request::StreamingList { timeout }
                 } else {
                     self.next = Next::List;
-                    Request::FirstPage
+                    Request::FirstPage { state: self.state() }
                 }
             }
             Next::Page(token) => Request::NextPage { token: token.clone() },
@@ -128,12 +138,31 @@ impl Follow {
         }
     }
 
+    /// Which state of the objects a list may show: none that is older than what was seen.
+    fn state(&self) -> State {
+        match &*self.version {
+            _ if self.ahead => State::Newest,
+            "" => State::Any,
+            version => State::Since(version.to_owned()),
+        }
+    }
+
     /// The request came to its end: how long to wait before the next one.
     pub(super) fn ended(&mut self, ending: &Ending, random: &mut Random, news: &mut News) -> Duration {
         if self.next == Next::Initial {
             self.next = Next::List;
+            // One that was asked for a list that streams, and never says that this is its end: a proxy before the API
+            // server, or storage that cannot. Pages come to theirs.
+            let endless = match ending {
+                Ending::Silent(_) => true,
+                Ending::Closed { lasted } => *lasted >= self.limits.watch.0,
+                _ => false,
+            };
+            self.streaming &= !endless;
         }
         match ending {
+            // It goes on where it was.
+            Ending::Idle(_) => Duration::ZERO,
             Ending::Done => {
                 self.succeeded(news);
                 Duration::ZERO
@@ -168,6 +197,7 @@ impl Follow {
                 self.limits.absent + random.up_to(self.limits.absent)
             }
             other => {
+                self.ahead |= self.next == Next::List && other.is_of_version();
                 if matches!(self.next, Next::Page(_)) {
                     self.next = Next::List;
                 }

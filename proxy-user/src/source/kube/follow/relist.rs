@@ -14,7 +14,12 @@ use std::time::Instant;
 impl Follow {
     /// Objects whose deletion is held back.
     pub(in super::super) fn held_back(&self) -> usize {
-        if self.guard.due().is_some() { self.known.doubted() } else { 0 }
+        match self.guard.due() {
+            None => 0,
+            Some(_) if self.complete => self.known.doubted(),
+            // The kernel has them, from an earlier agent.
+            Some(_) => self.lacking,
+        }
     }
 
     /// When the list that is to confirm a former one is due.
@@ -38,7 +43,7 @@ impl Follow {
         self.next = Next::Watch;
         self.succeeded(news);
         // Another server, or this one after an upgrade, may know what it did not when the list began.
-        (self.streaming, self.absent) = (true, false);
+        (self.streaming, self.absent, self.ahead) = (true, false, false);
         let staged = std::mem::take(&mut self.staged);
         let believed = self.blind || self.judge(staged.new_objects(), now, news);
         if believed && !self.blind {
@@ -72,6 +77,7 @@ impl Follow {
                     if !held_already {
                         self.known.doubt_unnamed();
                     }
+                    self.lacking = gone;
                     let wait = due.saturating_duration_since(now);
                     let notice = Notice::HeldBack { kind: self.kind, lacking: gone, before, wait };
                     news.notice(Severity::Error, About::HeldBack, notice);

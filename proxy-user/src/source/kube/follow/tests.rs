@@ -1,7 +1,13 @@
 //! Any order of changes, lists, watches and failures ends in the server's objects, and never loses one on the way.
 
 use super::{
-    super::{ending::Ending, kind::Kind, news::News, random::Random, request::Request},
+    super::{
+        ending::Ending,
+        kind::Kind,
+        news::News,
+        random::Random,
+        request::{Request, State},
+    },
     Follow, Limits,
 };
 use crate::model::Event;
@@ -224,7 +230,7 @@ impl World {
                 frames.push(bookmark(self.server.version, false));
                 frames
             }
-            Request::FirstPage => return self.page(version, 0, most, lie, news),
+            Request::FirstPage { .. } => return self.page(version, 0, most, lie, news),
             Request::NextPage { token } => {
                 let (version, from) = token.split_once(':').unwrap();
                 let (version, from): (usize, usize) = (version.parse().unwrap(), from.parse().unwrap());
@@ -260,6 +266,64 @@ impl World {
         let rest = json!({"metadata": {"resourceVersion": version.to_string(), "continue": token}});
         self.follow.page(rest.to_string().as_bytes(), self.now, news).err().unwrap_or(Ending::Done)
     }
+}
+
+/// A server, or a proxy before it, that sends the objects and never the bookmark that ends them.
+#[test]
+fn a_streaming_list_that_does_not_end_is_asked_for_in_pages() {
+    let silent = Ending::Silent(Duration::from_secs(150));
+    for ending in [silent, Ending::Closed { lasted: Duration::from_secs(300) }] {
+        let mut world = World::new();
+        let mut news = News::default();
+        assert!(matches!(world.follow.request(&mut world.random), Request::StreamingList { .. }));
+        let frame = json!({"type": "ADDED", "object": object("a", 1, 1)}).to_string();
+        world.follow.frame(frame.as_bytes(), world.now, &mut news).unwrap();
+        world.follow.ended(&ending, &mut world.random, &mut news);
+        assert_eq!(
+            world.follow.request(&mut world.random),
+            Request::FirstPage { state: State::Any },
+            "{ending}"
+        );
+    }
+    // A server that is stopped ends all of its watches in good order.
+    let mut world = World::new();
+    world.follow.request(&mut world.random);
+    let stopped = Ending::Closed { lasted: Duration::from_secs(2) };
+    world.follow.ended(&stopped, &mut world.random, &mut News::default());
+    assert!(matches!(world.follow.request(&mut world.random), Request::StreamingList { .. }));
+}
+
+/// Behind one address there may be servers that lag behind each other.
+#[test]
+fn a_later_list_does_not_go_back_in_time_but_for_a_server_that_has() {
+    let mut world = World::new();
+    world.server.streaming = false;
+    world.play(Op::Put(1, 1));
+    let proper = || Op::Answer(Answer::Proper(usize::MAX, End::Closed));
+    (0..3).for_each(|_| world.play(proper()));
+    assert!(world.follow.is_watching());
+    let mut list = |ending: &Ending| {
+        world.follow.ended(ending, &mut world.random, &mut News::default());
+        let request = world.follow.request(&mut world.random);
+        if !matches!(request, Request::StreamingList { .. }) {
+            return request;
+        }
+        world.follow.ended(&status(422), &mut world.random, &mut News::default());
+        world.follow.request(&mut world.random)
+    };
+    let since = Request::FirstPage { state: State::Since("1".into()) };
+    assert_eq!(list(&status(410)), since);
+    assert_eq!(list(&status(503)), since);
+    let message = "Too large resource version: 1, current: 0".to_owned();
+    let ahead = Ending::Status { code: 504, retry_after: None, message };
+    assert_eq!(list(&ahead), Request::FirstPage { state: State::Newest });
+    assert_eq!(list(&status(500)), Request::FirstPage { state: State::Newest });
+    world.play(proper());
+    assert!(world.follow.is_watching());
+    world.follow.ended(&status(410), &mut world.random, &mut News::default());
+    world.follow.request(&mut world.random);
+    world.follow.ended(&status(422), &mut world.random, &mut News::default());
+    assert_eq!(world.follow.request(&mut world.random), since);
 }
 
 fn status(code: u16) -> Ending {
