@@ -132,7 +132,7 @@ impl<'a> Variant<'a> {
         let pins = self.agent.site.pins();
         let explained = said(&["explain", NOBODYS, "--from", "pod", "-o", "json", "--pin-path", &pins]).out;
         let explained: Value = serde_json::from_str(&explained).unwrap_or_default();
-        look("service CIDR", explained["verdict"] == "reject");
+        look("service CIDR", explained["verdict"] == "drop");
         let field = format!("reason=Starting,involvedObject.name={}", self.name);
         let events = stage.kubectl().get(&["events", "-A", "--field-selector", &field]);
         look("event", events["items"].as_array().is_some_and(|events| !events.is_empty()));
@@ -164,7 +164,7 @@ fn the_agent_needs_every_rule_of_its_role() {
         "spec": { "cidrs": ["10.97.0.0/24"] },
     }));
     let nodes: Vec<_> = variants.iter().map(|variant| variant.name.as_str()).collect();
-    kubectl.run(&[&["label", "nodes", "topology.kubernetes.io/zone=zone-z"], &nodes[..]].concat());
+    kubectl.run(&[&["label", "nodes"], &nodes[..], &["topology.kubernetes.io/zone=zone-z"]].concat());
     becomes("undone by the agent with the whole role", &Vec::<&str>::new(), || whole.undone(&stage));
 
     thread::sleep(GRACE);
