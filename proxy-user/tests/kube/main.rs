@@ -11,11 +11,16 @@ mod bad_days;
 mod command;
 mod controller;
 mod deploy;
+mod events;
 mod follows;
 mod hints;
+mod http;
+mod kube_proxy;
 mod kubectl;
+mod migrate;
 mod outage;
 mod pod;
+mod probes;
 mod stage;
 mod traffic;
 
