@@ -3,11 +3,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod clock;
 pub mod cluster;
+pub mod footprint;
 pub mod frame;
+pub mod load;
 pub mod machine;
+pub mod nftables;
+pub mod objects;
 pub mod outside;
+pub mod plane;
 pub mod processor;
 pub mod random;
 pub mod report;

@@ -25,14 +25,19 @@ impl Machine {
     pub fn read() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         Self {
             cpu: model.map_or("unknown", |(_, model)| model).to_owned(),
             cpus: std::thread::available_parallelism().map_or(1, Into::into),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            date: iso(seconds),
+            date: now(),
         }
     }
+}
+
+/// Now in UTC, ISO 8601, to the second.
+#[must_use]
+pub fn now() -> String {
+    iso(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()))
 }
 
 /// Seconds since the Unix epoch as a date and time. Days to date: Howard Hinnant,

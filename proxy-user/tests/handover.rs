@@ -123,7 +123,7 @@ fn connections_of_kube_proxys_go_on_and_new_ones_are_ours() {
     go_on(&mut sessions, "before");
 
     site.save("web.json", &manifest(node, &pods[1]));
-    let mut command = site.run(&site.manifests(), &["--interfaces", node.device()]);
+    let mut command = site.run(&site.manifests(), &["--interfaces", "eth0"]);
     node.enter_command(&mut command);
     let mut agent = site.start_command(command);
     agent.wait_for("kube-proxy is on this node too");
@@ -145,7 +145,7 @@ fn connections_of_kube_proxys_go_on_and_new_ones_are_ours() {
     // An agent that is replaced meanwhile goes on with it.
     assert!(agent.stop().success());
     go_on(&mut sessions, "without an agent");
-    let mut command = site.run(&site.manifests(), &["--interfaces", node.device()]);
+    let mut command = site.run(&site.manifests(), &["--interfaces", "eth0"]);
     node.enter_command(&mut command);
     let agent = site.start_command(command);
     go_on(&mut sessions, "with the next agent");

@@ -3,13 +3,17 @@
 
 use anyhow::{Result, bail};
 use benches::{
+    plane,
     report::Report,
-    scenario::{Scale, change, connect, fill, memory, packet, throughput},
+    scenario::{Scale, change, connect, fill, memory, packet, scale, throughput, watchers},
     table,
 };
 use clap::{Parser, ValueEnum};
 use shunt::lab;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Measures Shunt against the kernel.
 #[derive(Parser)]
@@ -23,6 +27,9 @@ struct Arguments {
     /// Only these scenarios.
     #[arg(long)]
     only: Vec<Name>,
+    /// The `shunt` program that is measured as a whole.
+    #[arg(long, default_value = "target/release/shunt")]
+    agent: PathBuf,
     /// Internal: be the process whose memory is measured, with this many services.
     #[arg(long = "memory-of", hide = true)]
     memory_of: Option<u32>,
@@ -37,10 +44,17 @@ enum Name {
     Connect,
     Packet,
     Throughput,
+    Scale,
+    Watchers,
 }
 
 impl Name {
-    fn run(self, scale: Scale) -> Result<Report> {
+    /// Whether it is measured beside a real API server.
+    const fn needs_kubernetes(self) -> bool {
+        matches!(self, Self::Scale | Self::Watchers)
+    }
+
+    fn run(self, scale: Scale, agent: &Path) -> Result<Report> {
         match self {
             Self::Change => change::run(scale),
             Self::Fill => fill::run(scale),
@@ -48,6 +62,8 @@ impl Name {
             Self::Connect => connect::run(scale),
             Self::Packet => packet::run(scale),
             Self::Throughput => throughput::run(scale),
+            Self::Scale => scale::run(scale, agent),
+            Self::Watchers => watchers::run(scale),
         }
     }
 }
@@ -70,7 +86,17 @@ fn main() -> Result<ExitCode> {
     let mut reports = Vec::new();
     for name in Name::value_variants() {
         if arguments.only.is_empty() || arguments.only.contains(name) {
-            let report = name.run(arguments.scale)?;
+            if arguments.only.is_empty()
+                && name.needs_kubernetes()
+                && let Err(missing) = plane::tools()
+            {
+                eprintln!(
+                    "left out, {missing}: {}",
+                    name.to_possible_value().map_or_else(String::new, |name| name.get_name().to_owned())
+                );
+                continue;
+            }
+            let report = name.run(arguments.scale, &arguments.agent)?;
             report.write(&arguments.output)?;
             eprintln!("{} done", report.scenario);
             reports.push(report);

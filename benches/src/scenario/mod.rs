@@ -6,7 +6,9 @@ pub mod connect;
 pub mod fill;
 pub mod memory;
 pub mod packet;
-mod scale;
+pub mod scale;
+mod size;
 pub mod throughput;
+pub mod watchers;
 
-pub use scale::{ENDPOINTS, Scale};
+pub use size::{ENDPOINTS, Scale};

@@ -76,7 +76,7 @@ async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let has_nodes = source.cluster().is_some();
-    let own_node = OwnNode::new(node, args.rules.zone.as_deref());
+    let own_node = OwnNode::new(node, args.rules.zone.as_deref()).with_addresses(&args.rules.node_ip);
     let parts =
         Parts { dataplane, health, health_checks, metrics, teller, rules, own_node, has_nodes, packets };
     let mut agent = Agent::new(parts);

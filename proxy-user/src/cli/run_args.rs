@@ -41,6 +41,11 @@ pub struct RunArgs {
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = name())]
     pub node: Option<String>,
     #[command(flatten)]
+    pub pins: PinArgs,
+    /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Follow these files or directories of YAML or JSON manifests (Service, EndpointSlice, Node, ServiceCIDR, List) in
     /// place of an API server.
@@ -58,11 +63,6 @@ pub struct RunArgs {
     pub packets: PacketArgs,
     #[command(flatten)]
     pub servers: ServerArgs,
-    #[command(flatten)]
-    pub pins: PinArgs,
-    /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<PathBuf>,
     #[command(flatten)]
     pub capacities: CapacityArgs,
     /// All of this as it was come to, with where each value comes from.
@@ -125,8 +125,8 @@ pub struct ClusterArgs {
     /// meanwhile, so that many nodes that start at once do not ask at once. 0 asks at once.
     #[arg(long, value_name = "DURATION", default_value_t = KubeDuration(STARTUP_SPREAD))]
     pub startup_spread: KubeDuration,
-    /// A list that lacks more than this share of the Services that are known is held back until a second list or a
-    /// restart with 100 confirms it. 100 believes every list.
+    /// A list that lacks more than this share of the Services or EndpointSlices that are known, or all of them, is held
+    /// back until a second list confirms it, a minute later, or SIGUSR1 does. 100 believes every list.
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub relist_guard: u8,
 }

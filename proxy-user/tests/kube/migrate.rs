@@ -78,6 +78,14 @@ impl<'a> Side<'a> {
         ways.iter().flat_map(|way| pods.iter().map(move |pod| open(way, pod))).collect()
     }
 
+    /// Rules of kube-proxy's. KUBE-FIREWALL is kubelet's too, so that no cleanup removes it.
+    fn left_behind(&self) -> Answers {
+        let rules = self.listed("nft", &["list", "ruleset"]);
+        let of_kube_proxy =
+            |line: &&str| line.to_lowercase().contains("kube") && !line.contains("KUBE-FIREWALL");
+        rules.lines().filter(of_kube_proxy).map(|line| line.trim().to_owned()).collect()
+    }
+
     /// What a tool prints on the node.
     fn listed(&self, program: &str, args: &[&str]) -> String {
         let done = run(self.agent.place(), Command::new(program).args(args), PATIENCE).unwrap();

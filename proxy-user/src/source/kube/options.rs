@@ -41,6 +41,9 @@ pub struct Options {
     pub longest_object: usize,
     /// Slices' triggers before that moment are not told: nobody could have programmed them sooner.
     pub started: SystemTime,
+    /// Waits and spreads are drawn by chance. Without it they are always the longest, and all clients come at once: for
+    /// measuring what jitter spares an API server, and for nothing else.
+    pub jitter: bool,
     /// Seed of the random numbers; without one, the kernel's.
     pub seed: Option<u64>,
 }
@@ -74,6 +77,7 @@ impl Default for Options {
             // etcd's default limit is 1.5 MiB in protobuf; the same object as JSON is a few times longer.
             longest_object: 16 << 20,
             started: SystemTime::now(),
+            jitter: true,
             seed: None,
         }
     }

@@ -8,23 +8,37 @@ use std::{
 
 /// A sequence of pseudo-random numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(super) struct Random {
+    word: u64,
+    /// Durations are drawn; otherwise each is the longest.
+    jitter: bool,
+}
 
 impl Random {
     /// The sequence of a seed.
     pub(super) const fn seeded(seed: u64) -> Self {
-        Self(seed)
+        Self { word: seed, jitter: true }
     }
 
     /// A sequence that no other process has: std seeds its hash maps by the kernel's random numbers.
     pub(super) fn fresh() -> Self {
-        Self(RandomState::new().hash_one(0))
+        Self::seeded(RandomState::new().hash_one(0))
+    }
+
+    /// The same sequence, or one whose durations are always the longest: what many clients do in step without jitter.
+    pub(super) const fn with_jitter(self, jitter: bool) -> Self {
+        Self { jitter, ..self }
+    }
+
+    /// Another sequence, with as much jitter.
+    pub(super) const fn child(&mut self) -> Self {
+        Self { word: self.fork(), jitter: self.jitter }
     }
 
     /// The seed of another sequence.
     pub(super) const fn fork(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
+        self.word = self.word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.word;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
@@ -32,6 +46,9 @@ impl Random {
 
     /// Any duration up to `most`, all equally likely.
     pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+        if !self.jitter {
+            return most;
+        }
         // 53 bits are what a double holds: [0, 1).
         let share = (self.fork() >> 11) as f64 / (1_u64 << 53) as f64;
         most.mul_f64(share)
@@ -62,6 +79,13 @@ mod tests {
         assert_eq!(random.up_to(Duration::ZERO), Duration::ZERO);
         assert_eq!(random.below(0), 0);
         assert!((0..100).all(|_| random.below(3) < 3));
+    }
+
+    #[test]
+    fn without_jitter_everybody_waits_the_longest() {
+        let window = Duration::from_secs(8);
+        let mut random = Random::seeded(7).with_jitter(false).child();
+        assert!((0..10).all(|_| random.up_to(window) == window));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{
     decode::Status,
+    describe::{describe, excerpt},
     ending::Ending,
     follow::Follow,
     items::{Item, Items, NoList},
@@ -51,6 +52,11 @@ pub(super) struct Watcher {
 
 /// Nobody listens any more.
 struct Over;
+
+/// Now, by the runtime's clock: monotonic, and a test can hold it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 impl Watcher {
     /// Begins after `wait`.
@@ -115,12 +121,12 @@ impl Watcher {
             Ok(http) => http,
             Err(error) => return Ok(Ending::Transport(error.to_string())),
         };
-        let begun = Instant::now();
+        let begun = now();
         let answer = match timeout(self.options.answer, current.client.send(http)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
-                return Ok(Ending::Transport(chain(&error)));
+                return Ok(Ending::Transport(format!("{}: {}", current.url, describe(&error))));
             }
             Err(_) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
@@ -128,7 +134,7 @@ impl Watcher {
             }
         };
         self.stats.answered(verb, Outcome::of(answer.status().as_u16()));
-        self.stats.heard(0, Instant::now());
+        self.stats.heard(0, now());
         if !answer.status().is_success() {
             return Ok(self.refusal(answer).await);
         }
@@ -142,11 +148,15 @@ impl Watcher {
         let header = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let header = header.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
         let (mut body, mut text) = (answer.into_body(), Vec::new());
-        while text.len() < REFUSAL
-            && let Ok(Some(Ok(frame))) = timeout(self.options.answer, body.frame()).await
-        {
-            text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        }
+        // What has come by then is enough.
+        let _ = timeout(self.options.answer, async {
+            while text.len() < REFUSAL
+                && let Some(Ok(frame)) = body.frame().await
+            {
+                text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            }
+        })
+        .await;
         text.truncate(REFUSAL);
         let status = Status::read(&text);
         let retry_after = header.or_else(|| status.retry_after());
@@ -160,11 +170,13 @@ impl Watcher {
         loop {
             let chunk = match self.chunk(&mut body).await? {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) if lines.is_between() => return Ok(Ending::Closed { lasted: begun.elapsed() }),
+                Ok(None) if lines.is_between() => {
+                    return Ok(Ending::Closed { lasted: now().saturating_duration_since(begun) });
+                }
                 Ok(None) => return Ok(Ending::Garbage("the watch was cut off within a frame".into())),
                 Err(ending) => return Ok(ending),
             };
-            let (follow, longest, now) = (&mut self.follow, self.options.longest_object, Instant::now());
+            let (follow, longest, now) = (&mut self.follow, self.options.longest_object, now());
             let mut news = News::default();
             let outcome = lines.feed(&chunk, |line| match line {
                 Line::Whole(line) => follow.frame(line, now, &mut news),
@@ -206,7 +218,7 @@ impl Watcher {
         }
         let Some(rest) = items.rest() else { return Ok(Ending::Garbage("the list was cut off".into())) };
         let mut news = News::default();
-        let outcome = self.follow.page(rest, Instant::now(), &mut news);
+        let outcome = self.follow.page(rest, now(), &mut news);
         self.hand_on(news).await?;
         Ok(outcome.err().unwrap_or(Ending::Done))
     }
@@ -227,10 +239,10 @@ impl Watcher {
             tokio::select! {
                 frame = body.frame() => return Ok(match frame {
                     None => Ok(None),
-                    Some(Err(error)) => Err(Ending::Transport(chain(&error))),
+                    Some(Err(error)) => Err(Ending::Transport(describe(&error))),
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) => {
-                            self.stats.heard(data.len(), Instant::now());
+                            self.stats.heard(data.len(), now());
                             Ok(Some(data))
                         }
                         // Trailers.
@@ -262,26 +274,4 @@ impl Watcher {
         }
         self.deliveries.send(Delivery { kind, news }).await.map_err(|_| Over)
     }
-}
-
-/// The beginning of a text that nobody expected.
-fn excerpt(text: &[u8]) -> String {
-    const LENGTH: usize = 120;
-    let cut = &text[..text.len().min(LENGTH)];
-    let dots = if text.len() > LENGTH { "…" } else { "" };
-    format!("{}{dots}", String::from_utf8_lossy(cut).trim())
-}
-
-/// An error with its causes, which name what really happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
