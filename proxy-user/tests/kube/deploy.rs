@@ -174,4 +174,16 @@ fn the_agent_needs_every_rule_of_its_role() {
         println!("without {lacks}: {}", undone.join(", "));
         assert!(!undone.is_empty(), "the agent does not need {lacks}");
     }
+    // Each says so itself; it can do without ServiceCIDRs, and without Events it has nowhere to say it.
+    let lacks_a_list = |variant: &&Variant<'_>| {
+        let lacks = variant.lacks.as_ref().map(|[_, resource, _]| resource.as_str());
+        lacks.is_some_and(|resource| !["servicecidrs", "events"].contains(&resource))
+    };
+    let wanted: BTreeSet<_> =
+        variants.iter().filter(lacks_a_list).map(|variant| variant.name.clone()).collect();
+    becomes("who says what is forbidden", &wanted, || {
+        let events = kubectl.get(&["events", "-A", "--field-selector", "reason=ListForbidden"]);
+        let about = |event: &Value| event["involvedObject"]["name"].as_str().unwrap().to_owned();
+        events["items"].as_array().unwrap().iter().map(about).collect()
+    });
 }
