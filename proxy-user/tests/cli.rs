@@ -12,7 +12,8 @@ use std::{
     process::Command,
 };
 
-const COMMANDS: [&str; 8] = ["run", "plan", "explain", "dump", "status", "trace", "top", "demo"];
+const COMMANDS: [&str; 11] =
+    ["run", "config", "plan", "explain", "dump", "status", "trace", "top", "cleanup", "mount-bpffs", "demo"];
 
 /// A cluster that has one of everything, as node n1 sees it.
 fn cluster() -> String {
@@ -171,6 +172,29 @@ fn a_zone_on_the_command_line_is_the_nodes() {
     let (with, without) = (plan(&["--zone", "zone-b"]), plan(&[]));
     let zonal = |plan: &str| plan.lines().find(|line| line.contains("/zonal:")).unwrap().to_owned();
     assert!(zonal(&with).contains("10.244.3.52:8080") && zonal(&without).contains("10.244.2.51:8080"));
+}
+
+#[test]
+fn node_ports_answer_on_the_command_lines_address_of_the_node() {
+    let cluster = cluster();
+    let verdict = |args: &[&str]| -> String {
+        let said = said(&[&["explain", "192.0.2.77:30080", "--from", "external"], args].concat());
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.out.lines().next().unwrap().split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let manifests = ["--node", "n1", "--log", "error", "--manifests", &cluster];
+    assert_eq!(verdict(&manifests), "pass", "its Node does not name it");
+    assert_eq!(verdict(&[&manifests[..], &["--node-ip", "fd00:77::77,192.0.2.77"]].concat()), "forward");
+    let wrong = said(&[&["plan"], &manifests[..], &["--node-ip", "127.0.0.1"]].concat());
+    assert!(wrong.code == Some(2) && wrong.err.contains("--node-ip <IP,...>"), "{}", wrong.err);
+    if skipped() {
+        return;
+    }
+    let site = Site::new();
+    for (args, wanted) in [(&[][..], "pass"), (&["--node-ip", "192.0.2.77"], "forward")] {
+        assert_eq!(site.start(Path::new(&cluster), args).stop().code(), Some(0));
+        assert_eq!(verdict(&["--pin-path", &site.pins()]), wanted, "the agent too");
+    }
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn a_killed_agent_never_leads_a_client_astray() {
         command.args(["--log", "error", "run", "--node", "lab-node", "--manifests"]).arg(dir.path());
         command.arg("--cgroup").arg(cgroup.path()).arg("--pin-path").arg(&pin_path);
         // This is the machine's own network namespace.
-        command.args(["--interfaces", "none"]);
+        command.args(["--interfaces", "none", "--healthz-address", "", "--metrics-address", ""]);
         Process::start(command.stdin(Stdio::null())).unwrap()
     };
     let mut agent = start();

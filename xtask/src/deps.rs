@@ -25,7 +25,7 @@ pub const BPF_PACKAGES: &[&str] = &[
 /// The version that built the committed object; its LLVM must be at least rustc's.
 pub const BPF_LINKER: &str = "0.13.0";
 
-/// Real servers and clients that the tests in network namespaces run.
+/// Real servers and clients that the tests in network namespaces run, promtool and Prometheus.
 pub const TEST_PACKAGES: &[&str] = &[
     "nginx-light",
     "curl",
@@ -34,6 +34,7 @@ pub const TEST_PACKAGES: &[&str] = &[
     "containernetworking-plugins",
     "nftables",
     "iptables",
+    "prometheus",
 ];
 
 /// What `cargo xtask kernels` boots with.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{engine::Rules, select::NodePortAddresses, writer::Capacities};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Headings of `--help`.
@@ -82,6 +82,12 @@ pub enum Command {
     /// Counts from its own start on, or from when a service port was first seen.
     #[command(after_help = TOP_EXAMPLES)]
     Top(TopArgs),
+    /// Detach every program and remove every pin of Shunt's from this node, for going back to kube-proxy.
+    ///
+    /// Connections that sockets made stay; those that came as packets end. No agent may be running. It is to run in the
+    /// node's own network namespace.
+    #[command(after_help = "Example:\n  shunt cleanup")]
+    Cleanup(PinArgs),
     /// Mount a bpffs where the pin path lies, if none is there: below /sys/fs/bpf only.
     ///
     /// For nodes where nobody else does (systemd does, except in a container). `shunt run` does it too, but from within
@@ -216,6 +222,10 @@ pub struct RuleArgs {
     /// Zone of the node, in place of the one that its Node names.
     #[arg(long, value_name = "ZONE", value_parser = name())]
     pub zone: Option<String>,
+    /// Addresses of the node that come before those that its Node names: the first of each family is the primary one,
+    /// where NodePorts answer by default.
+    #[arg(long, value_name = "IP,...", value_delimiter = ',', value_parser = node_ip)]
+    pub node_ip: Vec<IpAddr>,
     /// Addresses of the node where NodePorts answer: the first of each family that its Node names (primary; none
     /// without a Node), every address of its interfaces (all), or those in these ranges. Ranges that leave out
     /// 127.0.0.1 or ::1 leave out that family's localhost.
@@ -236,6 +246,15 @@ pub struct RuleArgs {
     /// outside of the cluster, as in Cilium.
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true)]
     pub source_ranges_in_cluster: bool,
+}
+
+/// Refuses what is no address of one node.
+fn node_ip(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| "write an IP address: 10.0.0.5 or fd00::5".to_owned())?;
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
+        return Err("it is every node's, or nobody's".to_owned());
+    }
+    Ok(address)
 }
 
 impl From<&RuleArgs> for Rules {

@@ -54,9 +54,12 @@ pub fn main() -> ExitCode {
         args::Command::Status(args) => status::status(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
-        args::Command::MountBpffs(pins) => crate::kernel::mount_bpffs(&pins.pin_path)
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(anyhow::Error::from),
+        args::Command::Cleanup(pins) => {
+            crate::kernel::remove(&pins.pin_path).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+        }
+        args::Command::MountBpffs(pins) => {
+            crate::kernel::mount_bpffs(&pins.pin_path).map(|_| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+        }
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))

@@ -28,7 +28,7 @@ pub fn program(
     let (_, changes) = ManifestSet::load(paths)?;
     let broken = problems::log_problems(&changes.problems);
     let mut engine = Engine::new(node, Rules::from(rules), MemoryMaps::new(capacities))?;
-    let mut own = OwnNode::new(node, rules.zone.as_deref());
+    let mut own = OwnNode::new(node, rules.zone.as_deref()).with_addresses(&rules.node_ip);
     own.first().into_iter().for_each(|event| engine.apply(event));
     changes.events.into_iter().for_each(|event| engine.apply(own.amend(event)));
     let report = engine.sync()?;

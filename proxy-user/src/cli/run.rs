@@ -23,7 +23,10 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Follows the cluster until SIGTERM, SIGINT or SIGHUP.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args))
+    let ended = runtime.block_on(follow(args));
+    // A name that is being looked up, or an exec plugin that hangs, has a thread that nobody is to wait for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -76,7 +79,7 @@ async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let has_nodes = source.cluster().is_some();
-    let own_node = OwnNode::new(node, args.rules.zone.as_deref());
+    let own_node = OwnNode::new(node, args.rules.zone.as_deref()).with_addresses(&args.rules.node_ip);
     let parts =
         Parts { dataplane, health, health_checks, metrics, teller, rules, own_node, has_nodes, packets };
     let mut agent = Agent::new(parts);
@@ -128,10 +131,11 @@ fn pages(options: &Options, stats: Option<Arc<KubeStats>>, configuration: &Confi
     }
 }
 
-/// What stands in configuration files and is not obeyed, where that matters.
-fn ignored(configuration: &Configuration) -> impl Iterator<Item = Notice> {
-    let lines = configuration.ignored.iter().filter(|ignored| ignored.matters);
-    lines.map(|ignored| Notice::node(Reason::ConfigIgnored, ignored.to_string()))
+/// What stands in configuration files and is not obeyed, where that matters: all of it once, since Events are rationed.
+fn ignored(configuration: &Configuration) -> Option<Notice> {
+    let matters = configuration.ignored.iter().filter(|ignored| ignored.matters);
+    let lines: Vec<_> = matters.map(ToString::to_string).collect();
+    (!lines.is_empty()).then(|| Notice::node(Reason::ConfigIgnored, lines.join("; ")))
 }
 
 /// The next addresses of this node; waits for ever where nobody follows them.

@@ -41,6 +41,11 @@ pub struct RunArgs {
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = name())]
     pub node: Option<String>,
     #[command(flatten)]
+    pub pins: PinArgs,
+    /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Follow these files or directories of YAML or JSON manifests (Service, EndpointSlice, Node, ServiceCIDR, List) in
     /// place of an API server.
@@ -58,11 +63,6 @@ pub struct RunArgs {
     pub packets: PacketArgs,
     #[command(flatten)]
     pub servers: ServerArgs,
-    #[command(flatten)]
-    pub pins: PinArgs,
-    /// The cgroup v2 directory whose sockets are served [default: the root of the cgroup v2 mount].
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<PathBuf>,
     #[command(flatten)]
     pub capacities: CapacityArgs,
     /// All of this as it was come to, with where each value comes from.
@@ -125,8 +125,8 @@ pub struct ClusterArgs {
     /// meanwhile, so that many nodes that start at once do not ask at once. 0 asks at once.
     #[arg(long, value_name = "DURATION", default_value_t = KubeDuration(STARTUP_SPREAD))]
     pub startup_spread: KubeDuration,
-    /// A list that lacks more than this share of the Services that are known is held back until a second list or a
-    /// restart with 100 confirms it. 100 believes every list.
+    /// A list that lacks more than this share of the Services or EndpointSlices that are known, or all of them, is held
+    /// back until a second list confirms it, a minute later, or SIGUSR1 does. 100 believes every list.
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub relist_guard: u8,
 }
@@ -140,8 +140,10 @@ fn api_server(text: &str) -> Result<http::Uri, String> {
     let wrong = || "write it as https://10.0.0.2:6443".to_owned();
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    // Credentials in it would not be used, and stand in every line that names the server.
+    let bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    if is_web && has_host && uri.query().is_none() { Ok(uri) } else { Err(wrong()) }
+    if is_web && bare && has_host && uri.query().is_none() { Ok(uri) } else { Err(wrong()) }
 }
 
 /// Where the agent is asked how it is.
@@ -192,9 +194,16 @@ mod tests {
         {
             assert!(api_server(right).is_ok(), "{right}");
         }
-        for wrong in
-            ["", "10.0.0.2:6443", "10.0.0.2", "ftp://k8s", "https://", "https:///x", "https://k8s/?a=b"]
-        {
+        for wrong in [
+            "",
+            "10.0.0.2:6443",
+            "10.0.0.2",
+            "ftp://k8s",
+            "https://",
+            "https:///x",
+            "https://k8s/?a=b",
+            "https://me:secret@k8s:6443",
+        ] {
             assert!(api_server(wrong).is_err(), "{wrong}");
         }
     }

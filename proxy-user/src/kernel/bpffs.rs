@@ -48,12 +48,13 @@ impl PinDirs {
 }
 
 /// Makes the pin path, and mounts the bpffs at /sys/fs/bpf where the path lies under it and nothing
-/// is mounted there yet.
+/// is mounted there yet; true if it did that.
 ///
 /// # Errors
 /// [`KernelError::NoBpffs`], or [`KernelError::Path`] where mount(2) or mkdir(2) fails.
-pub fn ensure(pin_path: &Path) -> Result<(), KernelError> {
-    if !is_on_bpffs(pin_path)? {
+pub fn ensure(pin_path: &Path) -> Result<bool, KernelError> {
+    let mounts = !is_on_bpffs(pin_path)?;
+    if mounts {
         let no_bpffs = || KernelError::NoBpffs { path: pin_path.to_owned() };
         if !pin_path.starts_with(DEFAULT_MOUNT) || !Path::new(DEFAULT_MOUNT).exists() {
             return Err(no_bpffs());
@@ -75,7 +76,19 @@ pub fn ensure(pin_path: &Path) -> Result<(), KernelError> {
             return Err(no_bpffs());
         }
     }
-    create_dir(pin_path)
+    create_dir(pin_path)?;
+    Ok(mounts)
+}
+
+/// Refuses a directory on another file system: what lies there is no pin, whatever it is called.
+///
+/// # Errors
+/// [`KernelError::NoBpffs`], or [`KernelError::Path`].
+pub fn refuse_others(pin_path: &Path) -> Result<(), KernelError> {
+    if pin_path.exists() && !is_on_bpffs(pin_path)? {
+        return Err(KernelError::NoBpffs { path: pin_path.to_owned() });
+    }
+    Ok(())
 }
 
 /// True if the path, or its nearest ancestor that exists, is on a bpffs.
@@ -201,6 +214,17 @@ mod tests {
     fn only_abi_versions_are_ours() {
         assert!(is_version("v1") && is_version("v12"));
         assert!(!is_version("v") && !is_version("1") && !is_version("vx") && !is_version("cilium"));
+    }
+
+    #[test]
+    fn only_a_bpffs_is_cleaned_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let pin = dir.path().join("v1/links/precious");
+        fs::create_dir_all(pin.parent().unwrap()).unwrap();
+        fs::write(&pin, "").unwrap();
+        let error = super::super::handle::remove(dir.path()).unwrap_err();
+        assert!(matches!(error, KernelError::NoBpffs { .. }) && pin.exists(), "{error}");
+        refuse_others(&dir.path().join("nowhere")).unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! "effective" is refused by execve(2) wherever it cannot have them all, which `shunt --version` should not be.
 
 use rustix::io;
-use rustix::thread::{CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 /// Puts what the calling thread is permitted into effect, for it and for the threads that it starts from now on. Nothing
 /// changes for root.
@@ -17,4 +17,12 @@ pub fn raise() -> io::Result<()> {
         return Ok(());
     }
     set_capabilities(None, CapabilitySets { effective: sets.permitted, ..sets })
+}
+
+/// Whether the verifier lets the calling thread's programs do what the packet programs do; so it is too if that cannot
+/// be told.
+pub fn has_perfmon() -> bool {
+    // CAP_SYS_ADMIN has been enough since before there was the other one (perfmon_capable).
+    capabilities(None)
+        .map_or(true, |sets| sets.effective.intersects(CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN))
 }

@@ -3,6 +3,7 @@
 
 use super::lock::Holder;
 use super::shape::MapShape;
+use aya::programs::ProgramError;
 use std::io;
 use std::path::PathBuf;
 
@@ -137,7 +138,7 @@ pub enum KernelError {
         /// What was done with it.
         call: &'static str,
         /// What aya said, with the verifier's log.
-        source: Box<aya::programs::ProgramError>,
+        source: Box<ProgramError>,
     },
 }
 
@@ -173,9 +174,17 @@ impl KernelError {
     pub(super) fn program(
         program: &'static str,
         call: &'static str,
-        source: impl Into<aya::programs::ProgramError>,
+        source: impl Into<ProgramError>,
     ) -> Self {
-        Self::Program { program, call, source: Box::new(source.into()) }
+        let source = source.into();
+        // The verifier speaks of pointers that only root may add to.
+        if let ProgramError::LoadError { io_error, .. } = &source
+            && io_error.kind() == io::ErrorKind::PermissionDenied
+            && !super::capabilities::has_perfmon()
+        {
+            return Self::Privileges { call, capability: "CAP_PERFMON" };
+        }
+        Self::Program { program, call, source: Box::new(source) }
     }
 }
 

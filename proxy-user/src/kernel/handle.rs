@@ -62,7 +62,12 @@ impl Kernel {
     pub fn open(options: &Options) -> Result<Self, KernelError> {
         let features = features::probe()?;
         let cgroup = Cgroup::open(&options.cgroup)?;
-        bpffs::ensure(&options.pin_path)?;
+        if bpffs::ensure(&options.pin_path)? {
+            tracing::warn!(
+                "nobody had mounted a bpffs at /sys/fs/bpf, so one was: from within a container it is that container's \
+                 alone, and all that is pinned ends with it (`shunt mount-bpffs`)"
+            );
+        }
         let lock = Arc::new(PinLock::acquire(&options.pin_path)?);
         let dirs = PinDirs::new(&options.pin_path);
         dirs.create()?;
@@ -133,8 +138,10 @@ impl Kernel {
 /// qdiscs are removed from the calling thread's network namespace, so that should be the node's.
 ///
 /// # Errors
-/// [`KernelError::Locked`], or [`KernelError::Path`]. A pin path that does not exist is no error.
+/// [`KernelError::NoBpffs`] before anything is removed, [`KernelError::Locked`], or [`KernelError::Path`]. A pin path
+/// that does not exist is no error.
 pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
+    bpffs::refuse_others(pin_path)?;
     let _lock = match PinLock::acquire(pin_path) {
         // Filters outlive pins that somebody has removed.
         Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => None,

@@ -5,21 +5,26 @@ use libtest_mimic::{Failed, Trial};
 use std::{
     collections::BTreeSet,
     fs,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
-/// The rules of each part, numbered from 1.
-const RULES: [(&str, usize); 10] = [
-    ("A", 22),
-    ("B", 12),
-    ("C", 14),
-    ("D", 16),
-    ("E", 12),
-    ("F", 8),
-    ("G", 9),
-    ("H", 9),
-    ("J", 11),
-    ("K", 9),
+/// The rules of each part, by their numbers.
+const RULES: [(&str, RangeInclusive<usize>); 14] = [
+    ("A", 1..=22),
+    ("B", 1..=12),
+    ("C", 1..=14),
+    ("D", 1..=16),
+    ("E", 1..=12),
+    ("F", 1..=8),
+    ("G", 1..=9),
+    ("H", 1..=9),
+    ("J", 1..=11),
+    ("K", 1..=14),
+    ("L", 1..=10),
+    ("M", 1..=14),
+    ("N", 2..=3),
+    ("Q", 1..=10),
 ];
 
 /// Rules that have one answer in each of kube-proxy's modes.
@@ -45,7 +50,7 @@ fn every_rule() -> Result<(), Failed> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").collect()).collect();
     let rules =
-        RULES.iter().flat_map(|(part, count)| (1..=*count).map(move |number| format!("{part}{number}")));
+        RULES.into_iter().flat_map(|(part, numbers)| numbers.map(move |number| format!("{part}{number}")));
     for (rule, count) in rules.map(|rule| (rule, 1)).chain([("R".to_owned(), PICKS)]) {
         let found: Vec<_> = rows.iter().filter(|row| row[0] == rule).collect();
         if found.len() != count || found.iter().any(|row| row.len() != 3 || row[1..].contains(&"")) {
@@ -69,7 +74,7 @@ fn every_link() -> Result<(), Failed> {
             if !target.ends_with(&format!("/{name}.yaml")) {
                 return Err(format!("[{name}] leads to {target}").into());
             }
-        } else if !content.contains(&format!("fn {name}(")) {
+        } else if !target.ends_with(".md") && !content.contains(&format!("fn {name}(")) {
             return Err(format!("{target} has no test {name}").into());
         }
     }

@@ -113,14 +113,19 @@ impl Site {
         path
     }
 
-    /// `shunt run` on this site, with more arguments. It attaches to no device unless they say so: it may run in the
-    /// machine's own network namespace.
+    /// `shunt run` on this site, with more arguments. It attaches to no device and listens nowhere unless they say so: it
+    /// may run in the machine's own network namespace.
     pub fn run(&self, manifests: &Path, more: &[&str]) -> Command {
         let mut command = shunt(&["run", "--node", "lab-node", "--manifests"]);
         command.arg(manifests).arg("--cgroup").arg(self.cgroup.path());
         command.args(["--pin-path", &self.pins()]).args(more);
         if !more.contains(&"--interfaces") {
             command.args(["--interfaces", "none"]);
+        }
+        for server in ["--healthz-address", "--metrics-address"] {
+            if !more.contains(&server) {
+                command.args([server, ""]);
+            }
         }
         command
     }

@@ -8,8 +8,9 @@ use super::{
     options,
     promtool::accepts_page,
 };
+use proxy_common::abi::DeviceEntry;
 use shunt::{
-    dataplane::Dataplane,
+    dataplane::{Dataplane, Options},
     engine::Rules,
     kernel::sys,
     lab::{Bpffs, Cgroup, Namespace},
@@ -24,6 +25,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::TcpStream,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -65,23 +67,48 @@ fn program(dataplane: &mut Dataplane, metrics: &Metrics, events: Vec<Event>, ful
     metrics.filled(engine.usage(), engine.writer().capacities());
 }
 
+/// Calls of bpf(2) are counted for the whole process, so these tests run one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+struct Scene {
+    bpffs: Bpffs,
+    cgroup: Cgroup,
+    island: Namespace,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Scene {
+    /// `None`, with the reason printed, where no lab can be made.
+    fn new() -> Option<Self> {
+        if let Err(reason) = shunt::lab::available() {
+            assert!(std::env::var_os("SHUNT_REQUIRE_LAB").is_none(), "{reason}");
+            eprintln!("skipped: {reason}");
+            return None;
+        }
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bpffs, cgroup) = (Bpffs::new().unwrap(), Cgroup::new().unwrap());
+        Some(Self { bpffs, cgroup, island: Namespace::new("metrics").unwrap(), _alone: alone })
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            cgroup: self.cgroup.path().to_owned(),
+            pin_path: self.bpffs.path().join("shunt"),
+            ..Options::default()
+        }
+    }
+
+    fn open(&self) -> Dataplane {
+        Dataplane::open("node-a", Rules::default(), &self.options()).unwrap()
+    }
+}
+
 #[test]
 fn a_scrape_says_what_the_kernel_does_and_costs_a_few_calls() {
-    if let Err(reason) = shunt::lab::available() {
-        assert!(std::env::var_os("SHUNT_REQUIRE_LAB").is_none(), "{reason}");
-        eprintln!("skipped: {reason}");
-        return;
-    }
-    let (bpffs, cgroup, island) =
-        (Bpffs::new().unwrap(), Cgroup::new().unwrap(), Namespace::new("metrics").unwrap());
-    let options_of = || shunt::dataplane::Options {
-        cgroup: cgroup.path().to_owned(),
-        pin_path: bpffs.path().join("shunt"),
-        ..Default::default()
-    };
-    let mut dataplane = Dataplane::open("node-a", Rules::default(), &options_of()).unwrap();
+    let Some(scene) = Scene::new() else { return };
+    let mut dataplane = scene.open();
     let metrics = Metrics::new(SystemTime::now());
-    let kernel = Some(KernelReader::new(&options_of()));
+    let kernel = Some(KernelReader::new(&scene.options()));
     let at = free("127.77.4.1");
     let pages = MetricsPages { kernel, ..MetricsPages::default() };
     let server = MetricsServer::start(at, options(), metrics.clone(), pages, |_| {}).unwrap();
@@ -101,7 +128,7 @@ fn a_scrape_says_what_the_kernel_does_and_costs_a_few_calls() {
     ];
     program(&mut dataplane, &metrics, events, true);
     let refused = || TcpStream::connect_timeout(&"10.96.0.11:80".parse().unwrap(), Duration::from_secs(5));
-    (0..3).for_each(|_| assert!(cgroup.run_in(&island, refused).unwrap().is_err()));
+    (0..3).for_each(|_| assert!(scene.cgroup.run_in(&scene.island, refused).unwrap().is_err()));
 
     let page = scrape();
     accepts_page(&page);
@@ -159,7 +186,7 @@ fn a_scrape_says_what_the_kernel_does_and_costs_a_few_calls() {
 
     // Somebody detaches a program behind our back.
     let links =
-        fs::read_dir(bpffs.path().join("shunt")).unwrap().flatten().map(|entry| entry.path().join("links"));
+        fs::read_dir(scene.options().pin_path).unwrap().flatten().map(|entry| entry.path().join("links"));
     let links = links.into_iter().find(|path| path.is_dir()).unwrap();
     fs::remove_file(links.join("connect4")).unwrap();
     drop(dataplane);
@@ -168,7 +195,7 @@ fn a_scrape_says_what_the_kernel_does_and_costs_a_few_calls() {
     });
 
     // Without maps the agent's own numbers are told still.
-    drop(shunt::kernel::remove(&options_of().pin_path));
+    drop(shunt::kernel::remove(&scene.options().pin_path));
     let page = scrape();
     assert_eq!(value(&page, "shunt_kernel_read_failures_total"), Some(1.0));
     assert_eq!(value(&page, "shunt_map_entries{map=\"SERVICES\"}"), Some(3.0));
@@ -177,4 +204,31 @@ fn a_scrape_says_what_the_kernel_does_and_costs_a_few_calls() {
     assert!(metrics.encode(Format::OpenMetrics, None, None).ends_with("# EOF\n"));
     server.close();
     assert_eq!(status(at), None);
+}
+
+#[test]
+fn devices_whose_packets_are_translated_are_counted() {
+    let Some(scene) = Scene::new() else { return };
+    let mut dataplane = scene.open();
+    // Loopback of a network namespace with nothing else.
+    let wanted = BTreeMap::from([(1, DeviceEntry::default())]);
+    let mut reader = KernelReader::new(&scene.options());
+    let work = || {
+        let mut read = || {
+            let before = sys::calls();
+            (reader.read().unwrap().devices_in_effect, sys::calls() - before)
+        };
+        read();
+        let (none, base) = read();
+        assert!(dataplane.set_devices(&wanted).unwrap().failed.is_empty());
+        let (one, calls) = read();
+        dataplane.set_devices(&BTreeMap::new()).unwrap();
+        (none, one, read().0, calls - base)
+    };
+    let (none, one, after, more) = scene.island.run(work).unwrap();
+    assert_eq!((none, one, after), (0, 1, 0));
+    // docs/metrics.md says so.
+    eprintln!("a device makes {more} more calls of bpf(2)");
+    assert!(more <= 10, "{more} calls of bpf(2) for one device");
+    drop(shunt::kernel::remove(&scene.options().pin_path));
 }

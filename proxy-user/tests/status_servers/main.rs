@@ -1,6 +1,6 @@
 //! The servers of probes and metrics, on loopback addresses, with a client of bytes; and what is said of metrics
 //! elsewhere: the page of documentation, alert rules, the dashboard.
-#![cfg(feature = "servers")]
+#![cfg(all(feature = "servers", feature = "lab"))]
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod agent;
@@ -14,6 +14,7 @@ mod metrics;
 mod monitoring;
 mod names;
 mod probes;
+mod prometheus;
 mod promtool;
 
 use shunt::server::{ServerNews, ServerOptions};

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-fn directory() -> PathBuf {
+pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/monitoring")
 }
 
@@ -72,18 +72,20 @@ fn the_dashboard_is_one_that_grafana_reads() {
     }
 }
 
-/// Queries of panels, with Grafana's variables filled in, are rules to promtool.
-#[test]
-fn promtool_accepts_the_queries_of_the_dashboard() {
+/// The dashboard's queries of all nodes, with so much time in place of Grafana's interval.
+pub fn queries(interval: &str) -> Vec<String> {
     let text = fs::read_to_string(directory().join("dashboard.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
-    let queries: Vec<String> = targets
-        .map(|target| {
-            target["expr"].as_str().unwrap().replace("$__rate_interval", "5m").replace("$instance", "n")
-        })
-        .collect();
+    let queries =
+        targets.map(|target| target["expr"].as_str().unwrap().replace("[$__rate_interval]", interval));
+    queries.map(|query| query.replace("$instance", ".*")).collect()
+}
+
+#[test]
+fn promtool_accepts_the_queries_of_the_dashboard() {
+    let queries = queries("[5m]");
     assert!(queries.len() > 10);
     let rules: String = queries
         .iter()

@@ -28,6 +28,9 @@ pub struct Options {
     /// Where the image layout is written.
     #[arg(long, value_name = "DIRECTORY", default_value = "target/image/oci")]
     output: PathBuf,
+    /// Takes this binary and builds none.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Also has the image read by skopeo and umoci, and starts its binary in a root directory where nothing else
     /// lies; as root.
     #[arg(long)]
@@ -40,8 +43,10 @@ pub struct Options {
 /// Something lacks, the build failed, the image is too large, or others cannot read it.
 pub fn run(options: &Options) -> Result<ExitCode> {
     deps::install(&deps::missing(if options.check { CHECK_PACKAGES } else { PACKAGES }))?;
-    let target = format!("{}-unknown-linux-musl", env::consts::ARCH);
-    let binary = build(&target)?;
+    let binary = match &options.binary {
+        Some(path) => fs::read(path).with_context(|| format!("read({})", path.display()))?,
+        None => build(&format!("{}-unknown-linux-musl", env::consts::ARCH))?,
+    };
     let about = about()?;
     let Written { bytes, digest } = layout::write(&options.output, &binary, &about)?;
     println!("{}: {digest}, {bytes} bytes", options.output.display());
@@ -118,7 +123,14 @@ fn check(image: &Path, version: &str) -> Result<()> {
         fs::copy(entry.path(), manifests.join(entry.file_name())).context("copy(examples)")?;
     }
     let inside = |arguments: &[&str]| {
-        command::output(Command::new("chroot").arg(&root).arg(PROGRAM).args(arguments).env_clear())
+        command::output(
+            Command::new("chroot")
+                .arg(&root)
+                .arg(PROGRAM)
+                .args(arguments)
+                .env_clear()
+                .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+        )
     };
     let says = inside(&["--version"])?;
     ensure!(says == format!("shunt {version}"), "{PROGRAM} --version says {says:?}");

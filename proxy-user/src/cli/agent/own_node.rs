@@ -5,25 +5,36 @@ use crate::{
     server::NodeEligibility,
 };
 use smol_str::SmolStr;
+use std::net::IpAddr;
 
 /// This node, as the operator and its Node describe it.
 pub struct OwnNode {
     name: SmolStr,
     /// Its zone, whatever its Node says.
     zone: Option<SmolStr>,
+    /// Its first addresses, before those of its Node.
+    addresses: Vec<IpAddr>,
     eligibility: NodeEligibility,
 }
 
 impl OwnNode {
     /// The node `name`, in `zone` if the operator says so.
     pub fn new(name: &str, zone: Option<&str>) -> Self {
-        Self { name: name.into(), zone: zone.map(SmolStr::from), eligibility: NodeEligibility::Unknown }
+        let (name, zone) = (name.into(), zone.map(SmolStr::from));
+        Self { name, zone, addresses: Vec::new(), eligibility: NodeEligibility::Unknown }
     }
 
-    /// What is known of it before anybody tells: a node that no object describes has its zone all the same.
+    /// The same with addresses that come before those of its Node.
+    #[must_use]
+    pub fn with_addresses(self, addresses: &[IpAddr]) -> Self {
+        Self { addresses: addresses.to_vec(), ..self }
+    }
+
+    /// What is known of it before anybody tells: a node that no object describes has its zone and addresses all the
+    /// same.
     pub fn first(&mut self) -> Option<Event> {
         let unknown = Event::NodeDeleted(self.name.clone());
-        self.zone.is_some().then(|| self.amend(unknown))
+        self.is_described().then(|| self.amend(unknown))
     }
 
     /// Whether load balancers may send new connections here, by the events so far.
@@ -31,28 +42,39 @@ impl OwnNode {
         self.eligibility
     }
 
-    /// An event with this node's zone.
+    /// An event with what the operator says of this node.
     pub fn amend(&mut self, event: Event) -> Event {
         match event {
-            Event::NodeApplied(mut node) if node.name == self.name => {
+            Event::NodeApplied(node) if node.name == self.name => {
                 self.eligibility =
                     if node.leaving { NodeEligibility::Leaving } else { NodeEligibility::Eligible };
-                if self.zone.is_some() {
-                    node.zone.clone_from(&self.zone);
-                }
-                Event::NodeApplied(node)
+                Event::NodeApplied(self.described(node))
             }
             Event::NodeDeleted(name) if name == self.name => {
                 self.eligibility = NodeEligibility::Unknown;
-                match &self.zone {
-                    Some(zone) => {
-                        Event::NodeApplied(Node { name, zone: Some(zone.clone()), ..Node::default() })
-                    }
-                    None => Event::NodeDeleted(name),
+                if self.is_described() {
+                    Event::NodeApplied(self.described(Node { name, ..Node::default() }))
+                } else {
+                    Event::NodeDeleted(name)
                 }
             }
             other => other,
         }
+    }
+
+    const fn is_described(&self) -> bool {
+        self.zone.is_some() || !self.addresses.is_empty()
+    }
+
+    fn described(&self, mut node: Node) -> Node {
+        if self.zone.is_some() {
+            node.zone.clone_from(&self.zone);
+        }
+        if !self.addresses.is_empty() {
+            node.addresses.retain(|address| !self.addresses.contains(address));
+            node.addresses.splice(0..0, self.addresses.iter().copied());
+        }
+        node
     }
 }
 
@@ -73,6 +95,21 @@ mod tests {
         assert_eq!(own.amend(other.clone()), other);
         assert_eq!(own.amend(Event::NodeApplied(node("n1", Some("a")))), here);
         assert_eq!(own.amend(Event::NodeDeleted("n1".into())), here);
+    }
+
+    #[test]
+    fn the_command_lines_addresses_come_before_the_nodes_own() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut own = OwnNode::new("n1", None).with_addresses(&[ip("10.0.0.5"), ip("fd00::5")]);
+        let with = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|text| ip(text)).collect();
+            Event::NodeApplied(Node { addresses, ..node("n1", Some("a")) })
+        };
+        let wanted = with(&["10.0.0.5", "fd00::5", "192.0.2.1"]);
+        assert_eq!(own.amend(with(&["192.0.2.1", "10.0.0.5"])), wanted);
+        let alone = Node { addresses: vec![ip("10.0.0.5"), ip("fd00::5")], ..node("n1", None) };
+        assert_eq!(own.amend(Event::NodeDeleted("n1".into())), Event::NodeApplied(alone.clone()));
+        assert_eq!(own.first(), Some(Event::NodeApplied(alone)));
     }
 
     #[test]

@@ -142,6 +142,8 @@ impl Agent {
             () = until(retry) => self.program(Incoming::default()),
             () = until(settle) => self.settle(),
         }
+        // Devices come and go without a sync.
+        self.metrics.devices_wanted(self.packets.wanted());
     }
 
     /// Nothing has changed for a while.
@@ -150,6 +152,8 @@ impl Agent {
         if let Err(error) = self.dataplane.settle() {
             tracing::warn!("{error}; what was freed waits until somebody needs the room");
         }
+        let engine = self.dataplane.engine();
+        self.metrics.filled(engine.usage(), engine.writer().capacities());
         self.look_for_conflicts();
     }
 

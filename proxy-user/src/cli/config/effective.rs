@@ -34,11 +34,13 @@ impl Configuration {
             let id = arg.get_id();
             let raw = matches.get_raw(id.as_str());
             let values = raw.map(|raw| raw.map(|value| value.to_string_lossy().into_owned()).collect());
+            let rival = given.iter().any(|given| words.exclude_each_other(given.arg, arg));
             let given = given.iter().find(|given| given.arg.get_id() == id);
             Entry {
                 word: arg.get_long().unwrap_or_default().to_owned(),
                 form: Form::of(arg),
-                values,
+                // A default is none where its word has no meaning.
+                values: if given.is_none() && rival { None } else { values },
                 source: given.map_or(Source::Default, |given| given.source.clone()),
             }
         };

@@ -47,6 +47,9 @@ fn setting(key: &str, node: &Node, words: &Words<'_>) -> Result<Vec<String>, Str
         Value::Scalar(text) => vec![text.clone()],
         Value::Null => return Err(format!("{key} has no value: leave the word out for its default")),
         Value::Map(_) => return Err(format!("{key} takes no words of its own")),
+        Value::List(items) if items.is_empty() => {
+            return Err(format!("{key} is an empty list: leave the word out for its default"));
+        }
         Value::List(items) => {
             let texts = items.iter().map(|item| item.text().map(str::to_owned));
             let texts: Option<Vec<_>> = texts.collect();
@@ -60,10 +63,7 @@ fn setting(key: &str, node: &Node, words: &Words<'_>) -> Result<Vec<String>, Str
             }
         }
     };
-    match values.as_slice() {
-        [] => Err(format!("{key} is an empty list: leave the word out for its default")),
-        _ => Ok(values),
-    }
+    Ok(values)
 }
 
 fn unknown(key: &str, words: &Words<'_>) -> String {

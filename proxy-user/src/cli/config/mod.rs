@@ -12,6 +12,8 @@ mod kube_proxy;
 mod parse;
 mod place;
 mod resolve;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod words;
 

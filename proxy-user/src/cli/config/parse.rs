@@ -99,7 +99,7 @@ pub fn parse(argv: &[OsString]) -> Result<Args, Failure> {
     let mut configuration = Configuration::new(&words, of_agent, &given);
     let mut args = Args::from_arg_matches(&matches)?;
     let Some(run) = args.run_args() else { return Ok(args) };
-    check(run, &given, &mut problems, &command)?;
+    check(run, &given, &mut problems, leaf)?;
     problems.sort_by(|one, other| one.place.cmp(&other.place));
     if !problems.is_empty() && !is_check {
         return Err(Failure::Files(problems));

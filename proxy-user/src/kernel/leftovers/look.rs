@@ -49,9 +49,13 @@ pub fn kube_proxy(ports: bool) -> Result<Leftovers, LeftoversError> {
         found.push(Leftover::Device);
     }
     if ports {
-        let own = own_sockets().map_err(fail("read /proc/self/fd"))?;
+        let mut listening = Vec::new();
         for port in KUBE_PROXY_PORTS {
-            let listeners = tcp_listeners(port).map_err(fail("SOCK_DIAG_BY_FAMILY"))?;
+            listening.push((port, tcp_listeners(port).map_err(fail("SOCK_DIAG_BY_FAMILY"))?));
+        }
+        // Later than that: a server of ours may begin to listen in between, and is not kube-proxy.
+        let own = own_sockets().map_err(fail("read /proc/self/fd"))?;
+        for (port, listeners) in listening {
             if listeners.iter().any(|inode| !own.contains(inode)) {
                 found.push(Leftover::Port(port));
             }

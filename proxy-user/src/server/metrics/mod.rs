@@ -1,8 +1,8 @@
 //! Metrics: what the agent did, fed by it, and what the kernel says, read as somebody asks. `docs/metrics.md`
 //! explains each.
 //!
-//! Nothing here is global, and nothing that is read takes a lock of the agent's loop: a scrape looks at atomics and
-//! at maps opened for reading beside the agent's.
+//! Nothing here is global. A scrape reads atomics, and maps that are opened for reading beside the agent's; the agent's
+//! loop waits for it no longer than it takes to copy the buckets of a histogram.
 
 mod api;
 mod decisions;

@@ -194,7 +194,8 @@ impl Metrics {
         state.deletes.add(report.deletes);
         state.prefixes.add(report.prefixes);
         state.grace_periods.add(report.grace_periods);
-        for (family, at) in std::mem::take(&mut *locked(&state.triggers)) {
+        let triggers = std::mem::take(&mut *locked(&state.triggers));
+        for (family, at) in triggers {
             // A clock that was set back in between.
             let late = now.duration_since(at).unwrap_or_default();
             state.programming[family as usize].observe(late.as_secs_f64());

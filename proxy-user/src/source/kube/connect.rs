@@ -57,25 +57,35 @@ impl Origin {
         self.kubeconfig.is_none() && self.api_servers.is_empty()
     }
 
-    /// A client of a server. Reads the credentials, and runs an exec plugin where there is one: it may block.
+    /// A client of a server. Reads the credentials, and runs an exec plugin where there is one.
     pub(super) async fn client(&self, server: &Uri) -> Result<Client, KubeError> {
         let mut config = self.config().await?;
         config.cluster_url = server.clone();
-        build(&config)
-            .map_err(|source| KubeError::Credentials { url: server.to_string(), source: Box::new(source) })
+        let failed = |source| KubeError::Credentials { url: server.to_string(), source: Box::new(source) };
+        if config.auth_info.exec.is_none() {
+            return build(&config).map_err(failed);
+        }
+        // An exec plugin may take its time: the runtime's only thread must not wait for it.
+        let client = tokio::task::spawn_blocking(move || build(&config)).await;
+        client.map_err(KubeError::Thread)?.map_err(failed)
     }
 
     async fn config(&self) -> Result<Config, KubeError> {
         let Some(path) = &self.kubeconfig else {
-            return Config::incluster_env().map_err(KubeError::InCluster);
+            // Only without a server's own address is the one needed that the kubelet names.
+            let config = if self.is_cluster_ip() { Config::incluster_env() } else { Config::incluster_dns() };
+            return config.map_err(KubeError::InCluster);
         };
         let failed = |source| KubeError::Kubeconfig { path: path.clone(), source };
         let kubeconfig = kube::config::Kubeconfig::read_from(path).map_err(failed)?;
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        // One of the environment is for the world outside; the API server is near.
+        let proxied = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
+        let proxied = proxied.filter_map(|cluster| cluster.proxy_url.as_deref()).any(|url| !url.is_empty());
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?;
         match &config.proxy_url {
-            Some(proxy) => Err(KubeError::Proxy(proxy.to_string())),
-            None => Ok(config),
+            Some(proxy) if proxied => Err(KubeError::Proxy(proxy.to_string())),
+            _ => Ok(config),
         }
     }
 }
@@ -83,7 +93,13 @@ impl Origin {
 fn parse(url: &str) -> Result<Uri, KubeError> {
     let uri: Uri = url.parse().map_err(|source| KubeError::Url { url: url.to_owned(), source })?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    if known && uri.host().is_some() { Ok(uri) } else { Err(KubeError::NoServer { url: url.to_owned() }) }
+    // Credentials in it would not be used, and stand in every line that names the server.
+    let bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if known && bare && uri.host().is_some() {
+        Ok(uri)
+    } else {
+        Err(KubeError::NoServer { url: url.to_owned() })
+    }
 }
 
 /// A client without `kube`'s own retries and log lines: both are the source's.

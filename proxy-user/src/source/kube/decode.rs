@@ -8,7 +8,7 @@ use crate::{
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
 
 /// Annotation of a slice: when the change happened that it tells of.
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -90,24 +90,39 @@ pub(super) fn name(json: &str) -> Option<ObjectName> {
 }
 
 /// A frame of a watch.
-#[derive(Deserialize)]
+#[derive(PartialEq, Eq, Debug)]
 pub(super) struct Frame<'a> {
     /// `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
-    #[serde(borrow, rename = "type")]
-    pub(super) type_: api::Text<'a>,
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
-impl Frame<'_> {
-    pub(super) fn object(&self) -> &str {
-        self.object.get()
-    }
+    pub(super) type_: Cow<'a, str>,
+    /// The object, as JSON.
+    pub(super) object: &'a str,
 }
 
 /// Reads a frame.
 pub(super) fn frame(line: &[u8]) -> Result<Frame<'_>, serde_json::Error> {
-    serde_json::from_slice(line)
+    #[derive(Deserialize)]
+    struct AnyFrame<'a> {
+        #[serde(borrow, rename = "type")]
+        type_: Cow<'a, str>,
+        #[serde(borrow)]
+        object: &'a RawValue,
+    }
+    if let Some(frame) = usual_frame(line) {
+        return Ok(frame);
+    }
+    let AnyFrame { type_, object } = serde_json::from_slice(line)?;
+    Ok(Frame { type_, object: object.get() })
+}
+
+/// A frame just as the API server writes it: its object need not be scanned twice. Whether that is JSON, its reader
+/// will see.
+fn usual_frame(line: &[u8]) -> Option<Frame<'_>> {
+    let line = std::str::from_utf8(line).ok()?.trim_ascii();
+    let (type_, rest) = line.strip_prefix("{\"type\":\"")?.split_once('"')?;
+    let object = rest.strip_prefix(",\"object\":")?.strip_suffix('}')?;
+    let is_plain = type_.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_object = object.starts_with('{') && object.ends_with('}');
+    (is_plain && is_object).then_some(Frame { type_: type_.into(), object })
 }
 
 /// What a bookmark says.
@@ -184,3 +199,7 @@ impl Status {
         (seconds > 0).then(|| std::time::Duration::from_secs(seconds))
     }
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -25,6 +25,9 @@ pub(super) enum Ending {
     Transport(String),
     /// Nothing came for longer than bookmarks take.
     Silent(Duration),
+    /// The same between two frames of a watch: where nothing changes there may be no bookmarks either, since one says
+    /// that the version has changed. Only a server that does not answer the next request is gone.
+    Idle(Duration),
     /// What came is not what was asked for, or was cut off.
     Garbage(String),
     /// Another list is due, to confirm one that was held back.
@@ -37,7 +40,19 @@ impl Ending {
         match self {
             Self::Status { code, .. } => *code >= 500,
             Self::Transport(_) | Self::Silent(_) | Self::Garbage(_) => true,
-            Self::Done | Self::Closed { .. } | Self::Confirm => false,
+            Self::Done | Self::Closed { .. } | Self::Confirm | Self::Idle(_) => false,
+        }
+    }
+}
+
+impl Ending {
+    /// Whether the server has not the version that was asked for, not yet or not any more
+    /// (k8s.io/apiserver/pkg/storage/errors.go, NewTooLargeResourceVersionError).
+    pub(super) fn is_of_version(&self) -> bool {
+        match self {
+            Self::Status { code: 410, .. } => true,
+            Self::Status { code: 504, message, .. } => message.contains("Too large resource version"),
+            _ => false,
         }
     }
 }
@@ -50,7 +65,7 @@ impl fmt::Display for Ending {
             Self::Status { code, message, .. } if message.is_empty() => write!(f, "status {code}"),
             Self::Status { code, message, .. } => write!(f, "status {code}: {message}"),
             Self::Transport(why) => f.write_str(why),
-            Self::Silent(wait) => write!(f, "nothing came for {wait:?}"),
+            Self::Silent(wait) | Self::Idle(wait) => write!(f, "nothing came for {wait:?}"),
             Self::Garbage(why) => write!(f, "no sense in the answer: {why}"),
             Self::Confirm => f.write_str("a second list is due"),
         }

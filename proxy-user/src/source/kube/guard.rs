@@ -30,7 +30,7 @@ pub(super) enum Verdict {
 
 impl Guard {
     /// Holds back a list that deletes more than `percent` of what was there, until one at least `confirm_after`
-    /// later says so too. 100 and more: believes everything.
+    /// later says so too. 100 percent and more, or no time: believes everything.
     pub(super) const fn new(percent: u8, confirm_after: Duration) -> Self {
         Self { percent, confirm_after, since: None }
     }
@@ -60,7 +60,7 @@ impl Guard {
     }
 
     fn suspects(&self, before: usize, gone: usize, after: usize) -> bool {
-        if self.percent >= 100 || gone == 0 {
+        if self.percent >= 100 || self.confirm_after.is_zero() || gone == 0 {
             return false;
         }
         after == 0 || gone >= FEW && gone.saturating_mul(100) > before.saturating_mul(self.percent.into())
@@ -112,6 +112,11 @@ mod tests {
         assert_eq!(guard.judge(10, 10, 0, due), Verdict::Confirmed);
         assert_eq!(guard.due(), None);
         assert_eq!(guard.judge(10, 10, 0, due), Verdict::Hold(due + AFTER));
+    }
+
+    #[test]
+    fn a_confirmation_that_is_due_at_once_is_none() {
+        assert_eq!(Guard::new(50, Duration::ZERO).judge(10, 10, 0, Instant::now()), Verdict::Apply);
     }
 
     #[test]

@@ -54,11 +54,6 @@ impl Kind {
         matches!(self, Self::ServiceCidrs)
     }
 
-    /// Whether a list that lacks most of what was there is held back.
-    pub(super) const fn is_guarded(self) -> bool {
-        matches!(self, Self::Services | Self::EndpointSlices)
-    }
-
     /// Its object of a name.
     pub(super) fn id(self, name: ObjectName) -> ObjectId {
         match self {

@@ -33,19 +33,42 @@ impl Known {
     /// An object as it is now. True where that is news.
     pub(super) fn apply(&mut self, name: &ObjectName, object: &impl Hash) -> bool {
         let hash = self.hasher.hash_one(object);
-        let round = self.round;
-        match self.objects.get_mut(name) {
-            Some(entry) => {
-                self.named += usize::from(entry.round != round);
-                let news = entry.hash != hash;
-                *entry = Entry { hash, round, doubted: false };
-                news
-            }
-            None => {
-                self.named += 1;
-                self.objects.insert(name.clone(), Entry { hash, round, doubted: false });
-                true
-            }
+        let news = self.objects.get(name).is_none_or(|entry| entry.hash != hash);
+        self.commit(name, hash);
+        news
+    }
+
+    /// A list names an object, and may not be complete in the end: what is known of it stays. Its hash where that is
+    /// news.
+    pub(super) fn compare(&mut self, name: &ObjectName, object: &impl Hash) -> Option<u64> {
+        let hash = self.hasher.hash_one(object);
+        self.keep(name);
+        self.objects.get(name).is_none_or(|entry| entry.hash != hash).then_some(hash)
+    }
+
+    /// The object of a hash was handed on.
+    pub(super) fn commit(&mut self, name: &ObjectName, hash: u64) {
+        let entry = Entry { hash, round: self.round, doubted: false };
+        // The name is copied only where it is new.
+        let former = match self.objects.get_mut(name) {
+            Some(known) => Some(std::mem::replace(known, entry)),
+            None => self.objects.insert(name.clone(), entry),
+        };
+        self.named += usize::from(former.is_none_or(|former| former.round != self.round));
+    }
+
+    /// Whether an object was handed on.
+    pub(super) fn contains(&self, name: &ObjectName) -> bool {
+        self.objects.contains_key(name)
+    }
+
+    /// A list that named an object takes it back.
+    pub(super) fn forget(&mut self, name: &ObjectName) {
+        if let Some(entry) = self.objects.get_mut(name)
+            && entry.round == self.round
+        {
+            entry.round = self.round.wrapping_sub(1);
+            self.named -= 1;
         }
     }
 
@@ -131,6 +154,25 @@ mod tests {
         assert_eq!((known.named(), known.unnamed()), (3, 1));
         assert_eq!(known.remove_unnamed(), [name("c")]);
         assert_eq!(known.unnamed(), 0);
+    }
+
+    #[test]
+    fn a_list_that_is_not_complete_changes_nothing() {
+        let mut known = Known::default();
+        known.begin();
+        known.apply(&name("a"), &1);
+        for _ in 0..2 {
+            known.begin();
+            assert_eq!(known.compare(&name("a"), &1), None);
+            assert!(known.compare(&name("a"), &2).is_some() && known.compare(&name("b"), &3).is_some());
+            assert_eq!((known.len(), known.named(), known.unnamed()), (1, 1, 0));
+            known.forget(&name("a"));
+            known.forget(&name("b"));
+            assert_eq!((known.named(), known.unnamed()), (0, 1));
+        }
+        let hash = known.compare(&name("a"), &2).unwrap();
+        known.commit(&name("a"), hash);
+        assert!(!known.apply(&name("a"), &2));
     }
 
     #[test]

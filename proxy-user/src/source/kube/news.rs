@@ -25,18 +25,17 @@ impl News {
         self.events.is_empty() && self.problems.is_empty() && self.triggers.is_empty() && !self.complete
     }
 
+    /// An object has changed; of a slice also why, if its annotation says when.
+    pub(super) fn changed(&mut self, event: Event, trigger: Option<SystemTime>) {
+        if let (Event::SliceApplied(slice), Some(at)) = (&event, trigger) {
+            self.triggers.push((slice.family, at));
+        }
+        self.events.push(event);
+    }
+
     /// A notice is a line of the log too.
     pub(super) fn notice(&mut self, severity: Severity, about: About, notice: Notice) {
         self.problems.push(Problem::new(severity, about, notice.to_string()));
         self.notices.push(notice);
-    }
-
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.events.append(&mut other.events);
-        self.problems.append(&mut other.problems);
-        self.triggers.append(&mut other.triggers);
-        self.notices.append(&mut other.notices);
-        self.complete |= other.complete;
-        self.refused += other.refused;
     }
 }

@@ -26,14 +26,14 @@ pub struct Options {
     pub watch: (Duration, Duration),
     /// A request is given up when its answer has not begun after so long.
     pub answer: Duration,
-    /// A list or watch is given up when nothing has come for so long; bookmarks come about once a minute.
+    /// A list is given up when nothing has come for so long; a watch is begun anew after between once and twice so long.
     pub silence: Duration,
     /// A kind that the API does not have is asked for again after between once and twice so long.
     pub absent: Duration,
     /// A relist that would delete more than this share of the Services, or of the EndpointSlices, is held
-    /// back, as is an empty one. Percent; 100 believes everything.
+    /// back, as is an empty one of any kind. Percent; 100 believes everything.
     pub relist_guard: u8,
-    /// A second list confirms what was held back, so long after the first.
+    /// A second list confirms what was held back, so long after the first. Zero believes everything.
     pub confirm_after: Duration,
     /// What an earlier agent left in the kernel: the first lists are measured by it.
     pub pinned: Pinned,

@@ -14,9 +14,11 @@ pub(super) enum Request {
         /// The server ends it after so long.
         timeout: Duration,
     },
-    /// All objects from the server's cache: `resourceVersion=0`, any state will do. Most servers then send
-    /// them all at once and ignore the limit.
-    FirstPage,
+    /// All objects. Out of its cache most servers send them all at once and ignore the limit.
+    FirstPage {
+        /// Which state of them will do.
+        state: State,
+    },
     /// The page after another, by the token that one ended with.
     NextPage {
         /// The token.
@@ -29,6 +31,18 @@ pub(super) enum Request {
         /// The server ends it after so long.
         timeout: Duration,
     },
+}
+
+/// Which state of the objects a list may show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Whatever the server's cache has.
+    Any,
+    /// What it has at this version or later: another server may lag behind the one that was asked before, and to
+    /// believe it would bring back what is gone.
+    Since(String),
+    /// The newest, from etcd if need be: a server that cannot reach that version may never do, as after a restored backup.
+    Newest,
 }
 
 impl Request {
@@ -64,9 +78,16 @@ impl Request {
                 add("allowWatchBookmarks", "true");
                 add("timeoutSeconds", &timeout.as_secs().max(1).to_string());
             }
-            Self::FirstPage => {
+            Self::FirstPage { state } => {
                 add("limit", &PAGE.to_string());
-                add("resourceVersion", "0");
+                match state {
+                    State::Any => add("resourceVersion", "0"),
+                    State::Since(version) => {
+                        add("resourceVersion", version);
+                        add("resourceVersionMatch", "NotOlderThan");
+                    }
+                    State::Newest => {}
+                }
             }
             Self::NextPage { token } => {
                 add("limit", &PAGE.to_string());
@@ -113,7 +134,17 @@ mod tests {
         let table = [
             (Kind::Services, Request::StreamingList { timeout }, format!("{services}&{streaming}")),
             (Kind::ServiceCidrs, Request::StreamingList { timeout }, format!("{cidrs}?{streaming}")),
-            (Kind::EndpointSlices, Request::FirstPage, format!("{slices}&limit=500&resourceVersion=0")),
+            (
+                Kind::EndpointSlices,
+                Request::FirstPage { state: State::Any },
+                format!("{slices}&limit=500&resourceVersion=0"),
+            ),
+            (
+                Kind::Services,
+                Request::FirstPage { state: State::Since("17".into()) },
+                format!("{services}&limit=500&resourceVersion=17&resourceVersionMatch=NotOlderThan"),
+            ),
+            (Kind::Services, Request::FirstPage { state: State::Newest }, format!("{services}&limit=500")),
             (
                 Kind::Node,
                 Request::NextPage { token: "eyJ2+/=".into() },

@@ -40,8 +40,8 @@ pub struct KubeSource {
     servers: Arc<Servers>,
     /// Problems of the start.
     first: Vec<Problem>,
-    /// The watchers end with it.
-    _watchers: JoinSet<()>,
+    /// They end with it.
+    watchers: JoinSet<()>,
 }
 
 /// What is ready, in an order in which it can be applied.
@@ -121,20 +121,27 @@ impl KubeSource {
             stats,
             servers,
             first,
-            _watchers: watchers,
+            watchers,
         })
     }
 
     /// Waits for something, and gives all that is ready. Cancel-safe: what was not given comes next time.
+    ///
+    /// # Panics
+    /// Where one of its tasks has.
     pub async fn next(&mut self) -> Batch {
         let mut batch = Batch::default();
-        if !self.first.is_empty() {
-            batch.problems.append(&mut self.first);
-        } else if let Some(delivery) = self.deliveries.recv().await {
-            self.take(delivery, &mut batch);
+        if self.first.is_empty() {
+            tokio::select! {
+                Some(delivery) = self.deliveries.recv() => self.take(delivery, &mut batch),
+                // None ends of itself while we listen. A program that goes on without one would go stale unnoticed.
+                Some(Err(error)) = self.watchers.join_next() => if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                },
+                else => std::future::pending().await,
+            }
         } else {
-            // A watcher ends only when the source is dropped, or by a panic.
-            std::future::pending::<()>().await;
+            batch.problems.append(&mut self.first);
         }
         while let Ok(delivery) = self.deliveries.try_recv() {
             self.take(delivery, &mut batch);

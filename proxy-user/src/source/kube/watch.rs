@@ -2,6 +2,7 @@
 
 use super::{
     decode::Status,
+    describe::{describe, excerpt},
     ending::Ending,
     follow::Follow,
     items::{Item, Items, NoList},
@@ -52,6 +53,11 @@ pub(super) struct Watcher {
 /// Nobody listens any more.
 struct Over;
 
+/// Now, by the runtime's clock: monotonic, and a test can hold it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 impl Watcher {
     /// Begins after `wait`.
     pub(super) async fn run(mut self, wait: Duration) {
@@ -74,12 +80,21 @@ impl Watcher {
                 }
             }
             if matches!(ending, Ending::Status { code: 401, .. })
-                && let Err(error) = self.servers.renew(&current).await
+                && let Err(error) = self.renew(&current).await
             {
-                news.problems.push(Problem::new(Severity::Error, About::Access, error.to_string()));
+                news.problems.push(Problem::new(Severity::Error, About::Access, error));
             }
             wait = self.follow.ended(&ending, &mut self.random, &mut news);
             self.hand_on(news).await?;
+        }
+    }
+
+    /// Reads the credentials again. An exec plugin may hang; what was asked for with the old ones goes on.
+    async fn renew(&self, current: &Current) -> Result<(), String> {
+        let patience = self.options.answer;
+        match timeout(patience, self.servers.renew(current)).await {
+            Ok(renewed) => renewed.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("credentials for {}: not read within {patience:?}", current.url)),
         }
     }
 
@@ -115,12 +130,12 @@ impl Watcher {
             Ok(http) => http,
             Err(error) => return Ok(Ending::Transport(error.to_string())),
         };
-        let begun = Instant::now();
+        let begun = now();
         let answer = match timeout(self.options.answer, current.client.send(http)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
-                return Ok(Ending::Transport(chain(&error)));
+                return Ok(Ending::Transport(format!("{}: {}", current.url, describe(&error))));
             }
             Err(_) => {
                 self.stats.answered(verb, Outcome::NoAnswer);
@@ -128,7 +143,7 @@ impl Watcher {
             }
         };
         self.stats.answered(verb, Outcome::of(answer.status().as_u16()));
-        self.stats.heard(0, Instant::now());
+        self.stats.heard(0, now());
         if !answer.status().is_success() {
             return Ok(self.refusal(answer).await);
         }
@@ -142,11 +157,15 @@ impl Watcher {
         let header = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let header = header.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
         let (mut body, mut text) = (answer.into_body(), Vec::new());
-        while text.len() < REFUSAL
-            && let Ok(Some(Ok(frame))) = timeout(self.options.answer, body.frame()).await
-        {
-            text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        }
+        // What has come by then is enough.
+        let _ = timeout(self.options.answer, async {
+            while text.len() < REFUSAL
+                && let Some(Ok(frame)) = body.frame().await
+            {
+                text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            }
+        })
+        .await;
         text.truncate(REFUSAL);
         let status = Status::read(&text);
         let retry_after = header.or_else(|| status.retry_after());
@@ -160,11 +179,16 @@ impl Watcher {
         loop {
             let chunk = match self.chunk(&mut body).await? {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) if lines.is_between() => return Ok(Ending::Closed { lasted: begun.elapsed() }),
+                Ok(None) if lines.is_between() => {
+                    return Ok(Ending::Closed { lasted: now().saturating_duration_since(begun) });
+                }
                 Ok(None) => return Ok(Ending::Garbage("the watch was cut off within a frame".into())),
+                Err(Ending::Silent(wait)) if self.follow.is_watching() && lines.is_between() => {
+                    return Ok(Ending::Idle(wait));
+                }
                 Err(ending) => return Ok(ending),
             };
-            let (follow, longest, now) = (&mut self.follow, self.options.longest_object, Instant::now());
+            let (follow, longest, now) = (&mut self.follow, self.options.longest_object, now());
             let mut news = News::default();
             let outcome = lines.feed(&chunk, |line| match line {
                 Line::Whole(line) => follow.frame(line, now, &mut news),
@@ -206,14 +230,18 @@ impl Watcher {
         }
         let Some(rest) = items.rest() else { return Ok(Ending::Garbage("the list was cut off".into())) };
         let mut news = News::default();
-        let outcome = self.follow.page(rest, Instant::now(), &mut news);
+        let outcome = self.follow.page(rest, now(), &mut news);
         self.hand_on(news).await?;
         Ok(outcome.err().unwrap_or(Ending::Done))
     }
 
     /// The next piece of an answer; `None` where it is over.
     async fn chunk(&mut self, body: &mut Body) -> Result<Result<Option<Bytes>, Ending>, Over> {
-        let silence = self.options.silence;
+        let mut silence = self.options.silence;
+        if self.follow.is_watching() {
+            // What came last came to all nodes at once.
+            silence += self.random.up_to(silence);
+        }
         let patience = sleep(silence);
         tokio::pin!(patience);
         loop {
@@ -227,10 +255,10 @@ impl Watcher {
             tokio::select! {
                 frame = body.frame() => return Ok(match frame {
                     None => Ok(None),
-                    Some(Err(error)) => Err(Ending::Transport(chain(&error))),
+                    Some(Err(error)) => Err(Ending::Transport(describe(&error))),
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) => {
-                            self.stats.heard(data.len(), Instant::now());
+                            self.stats.heard(data.len(), now());
                             Ok(Some(data))
                         }
                         // Trailers.
@@ -262,26 +290,4 @@ impl Watcher {
         }
         self.deliveries.send(Delivery { kind, news }).await.map_err(|_| Over)
     }
-}
-
-/// The beginning of a text that nobody expected.
-fn excerpt(text: &[u8]) -> String {
-    const LENGTH: usize = 120;
-    let cut = &text[..text.len().min(LENGTH)];
-    let dots = if text.len() > LENGTH { "…" } else { "" };
-    format!("{}{dots}", String::from_utf8_lossy(cut).trim())
-}
-
-/// An error with its causes, which name what really happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

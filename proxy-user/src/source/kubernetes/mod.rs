@@ -13,14 +13,18 @@ mod service_cidr;
 mod slice;
 mod text;
 
+#[cfg(feature = "kube")]
 pub(super) use converted::name_of;
 pub use converted::{Converted, ObjectId, Warning};
-pub(super) use node::convert as convert_node;
 pub use node::node;
-pub(super) use service::convert as convert_service;
 pub use service::service;
-pub(super) use service_cidr::convert as convert_service_cidr;
 pub use service_cidr::service_cidr;
-pub(super) use slice::convert as convert_slice;
 pub use slice::endpoint_slice;
-pub(super) use text::{NAME_RULE, is_dns_name, printable};
+pub(super) use text::printable;
+#[cfg(feature = "manifests")]
+pub(super) use text::{NAME_RULE, is_dns_name};
+#[cfg(feature = "kube")]
+pub(super) use {
+    node::convert as convert_node, service::convert as convert_service,
+    service_cidr::convert as convert_service_cidr, slice::convert as convert_slice,
+};

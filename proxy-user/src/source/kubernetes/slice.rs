@@ -80,7 +80,7 @@ fn ports(listed: &[api::EndpointPort<'_>], warnings: &mut Warnings) -> Vec<Slice
 fn endpoints(listed: &[api::Endpoint<'_>], family: Family, warnings: &mut Warnings) -> Vec<Endpoint> {
     let mut endpoints = Vec::with_capacity(listed.len());
     for (index, entry) in listed.iter().enumerate() {
-        let first = entry.addresses.as_ref().and_then(|addresses| addresses.first());
+        let first = entry.addresses.as_ref().and_then(|addresses| addresses.0.as_ref());
         let Some(text) = first.map(|text| &**text) else {
             warnings.add(format!("endpoints[{index}].addresses"), "is empty, endpoint ignored");
             continue;

@@ -50,3 +50,64 @@ fn within(text: &str, root: &Node, lines: &Lines) -> Result<(Node, Lines), Probl
     let parsed = tree::read(inner).map_err(|broken| broken.at(&inner_lines))?;
     Ok((parsed, inner_lines))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const TEXT: &str =
+        "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n";
+
+    fn found(text: &str) -> Result<String, String> {
+        let (root, lines) = find(text, &Lines::of(Path::new("f"))).map_err(|problem| problem.to_string())?;
+        let Value::Map(entries) = &root.value else { return Err("no map".to_owned()) };
+        let (key, _) = entries.iter().find(|(key, _)| key.text == "mode").ok_or("no mode")?;
+        Ok(lines.at(key.line).to_string())
+    }
+
+    fn indented(text: &str) -> String {
+        text.lines().map(|line| format!("    {line}\n")).collect()
+    }
+
+    #[test]
+    fn it_is_found_as_a_file_and_in_every_form_of_a_config_map() {
+        assert_eq!(found(TEXT), Ok("f:3".to_owned()));
+        assert_eq!(found(&format!("---\n# kubeadm\n{TEXT}")), Ok("f:5".to_owned()));
+        let other = "  kubeconfig.conf: |\n    kind: Config\n    mode: 1\n";
+        for mark in ["|", "|-", "|+", "| # as somebody wrote it"] {
+            let map = format!("kind: ConfigMap\ndata:\n{other}  config.conf: {mark}\n{}", indented(TEXT));
+            assert_eq!(found(&map), Ok("f:9".to_owned()), "{map}");
+        }
+        // A key of one's own, and texts in quotes, as kubectl prints those with blanks at ends of lines.
+        let quoted = serde_json::Value::from(TEXT).to_string();
+        assert_eq!(
+            found(&format!("kind: ConfigMap\ndata:\n{other}  mine: {quoted}\n")),
+            Ok("f, mine:3".to_owned())
+        );
+        let json =
+            serde_json::json!({"apiVersion": "v1", "data": {"config.conf": TEXT}, "kind": "ConfigMap"});
+        assert_eq!(found(&serde_json::to_string_pretty(&json).unwrap()), Ok("f, config.conf:3".to_owned()));
+    }
+
+    #[test]
+    fn what_is_none_is_named() {
+        for (text, says) in [
+            ("", "f: no kind: neither"),
+            ("a: [", "f:"),
+            ("kind: Deployment\n", "f: Deployment is neither a KubeProxyConfiguration nor a ConfigMap"),
+            ("kind: ConfigMap\n", "f: this ConfigMap holds no KubeProxyConfiguration"),
+            ("kind: ConfigMap\ndata: {a: b}\n", "f: this ConfigMap holds no KubeProxyConfiguration"),
+            ("kind: ConfigMap\ndata:\n  config.conf: |\n    a: b\n    c: [\n", "f:"),
+            ("kind: ConfigMap\ndata:\n  config.conf: |\n    a: b\n", "f: no kind: neither"),
+            ("kind: KubeProxyConfiguration\n", "f: KubeProxyConfiguration of version \"\" is not known"),
+            (
+                "kind: KubeProxyConfiguration\napiVersion: kubeproxy.config.k8s.io/v1beta1\n",
+                "v1beta1\" is not known",
+            ),
+        ] {
+            let error = found(text).unwrap_err();
+            assert!(error.contains(says), "{text:?}: {error}");
+        }
+    }
+}

@@ -32,6 +32,17 @@ pub(super) fn is_section(path: &str) -> bool {
     FIELDS.iter().any(|field| field.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
+/// nf_conntrack is left as it is: others on the node may need it, flows of Services do not.
+macro_rules! sysctl {
+    ($name:literal) => {
+        Missed(concat!(
+            "sysctls are left as they are; set net.netfilter.",
+            $name,
+            " in /etc/sysctl.d if others need it"
+        ))
+    };
+}
+
 const fn field(path: &'static str, defaults: &'static [&'static str], fate: Fate) -> Field {
     Field { path, defaults, fate }
 }
@@ -44,12 +55,9 @@ const MARK: &str = "no mark is put on packets";
 const SYNC: &str = "a change is written as it comes, and what the kernel holds is not written again";
 const IPVS: &str = "no IPVS service is made";
 const SCHEDULER: &str = "each endpoint is as likely as another";
-const PODS: &str = "a pod is known by its network namespace or its device, so no CIDR is needed";
+const PODS: &str = "pods are known by their network namespaces, their devices and the podCIDRs of the Node";
 const WINDOWS: &str = "it is for Windows";
 const PROFILING: &str = "there is no pprof; `shunt trace` and `shunt top` show what happens";
-const SYSCTL: &str =
-    "sysctls of nf_conntrack are left as they are: if others on this node need it, set it in /etc/sysctl.d";
-const FLOWS: &str = "flows of Services are not in nf_conntrack; for others, set the sysctl in /etc/sysctl.d";
 const LOGGING: &str = "lines are written as they come, as text, to standard error";
 const GONE: &str = "kube-proxy itself does not read it any more";
 
@@ -124,13 +132,13 @@ pub(super) const FIELDS: &[Field] = &[
         Needless("kubelet sets it by the Pod's priority and QoS class, systemd by OOMScoreAdjust="),
     ),
     // 0 asks for what is done here: leave it as it is.
-    field("conntrack.maxPerCore", &["0", "32768"], Missed(SYSCTL)),
-    field("conntrack.min", &["0", "131072"], Missed(SYSCTL)),
-    field("conntrack.tcpEstablishedTimeout", &["0s", "24h"], Missed(FLOWS)),
-    field("conntrack.tcpCloseWaitTimeout", &["0s", "1h"], Missed(FLOWS)),
-    field("conntrack.tcpBeLiberal", &["false"], Missed(SYSCTL)),
-    field("conntrack.udpTimeout", &["0s"], Missed(FLOWS)),
-    field("conntrack.udpStreamTimeout", &["0s"], Missed(FLOWS)),
+    field("conntrack.maxPerCore", &["0", "32768"], sysctl!("nf_conntrack_max")),
+    field("conntrack.min", &["0", "131072"], sysctl!("nf_conntrack_max")),
+    field("conntrack.tcpEstablishedTimeout", &["0s", "24h"], sysctl!("nf_conntrack_tcp_timeout_established")),
+    field("conntrack.tcpCloseWaitTimeout", &["0s", "1h"], sysctl!("nf_conntrack_tcp_timeout_close_wait")),
+    field("conntrack.tcpBeLiberal", &["false"], sysctl!("nf_conntrack_tcp_be_liberal")),
+    field("conntrack.udpTimeout", &["0s"], sysctl!("nf_conntrack_udp_timeout")),
+    field("conntrack.udpStreamTimeout", &["0s"], sysctl!("nf_conntrack_udp_timeout_stream")),
     field("conntrack.max", &["0"], Needless(GONE)),
     field("configSyncPeriod", &["0s", "15m"], Needless("nothing is listed again that a watch has told")),
     field("portRange", &[], Needless(GONE)),
@@ -138,8 +146,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("udpIdleTimeout", &["0s", "250ms"], Needless(GONE)),
     field("winkernel.networkName", &[], Needless(WINDOWS)),
     field("winkernel.sourceVip", &[], Needless(WINDOWS)),
-    field("winkernel.enableDSR", &["false", "true"], Needless(WINDOWS)),
-    field("winkernel.enableDsr", &["false", "true"], Needless(WINDOWS)),
+    field("winkernel.enableDSR", &["false"], Needless(WINDOWS)),
     field("winkernel.rootHnsEndpointName", &[], Needless(WINDOWS)),
     field("winkernel.forwardHealthCheckVip", &["false"], Needless(WINDOWS)),
     field("windowsRunAsService", &["false"], Needless(WINDOWS)),

@@ -2,6 +2,8 @@
 
 mod document;
 mod fields;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 use super::{
@@ -97,4 +99,25 @@ fn shown(node: &Node) -> String {
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// Every field, and whether it is obeyed.
+#[cfg(test)]
+pub(super) fn fields() -> impl Iterator<Item = (&'static str, bool)> {
+    fields::FIELDS.iter().map(|field| (field.path, field.fate == Fate::Used))
+}
+
+/// The fields as a table of the documentation.
+#[cfg(test)]
+pub(super) fn table() -> String {
+    let mut table = "| Field | Obeyed as, or why not |\n|---|---|\n".to_owned();
+    for field in fields::FIELDS {
+        let fate = match field.fate {
+            Fate::Used => translate::words(field.path).to_owned(),
+            Fate::Needless(why) => format!("Not missed: {why}"),
+            Fate::Missed(why) => format!("**Missed**, if set: {why}"),
+        };
+        table.push_str(&format!("| `{}` | {fate} |\n", field.path));
+    }
+    table
 }

@@ -48,6 +48,12 @@ impl<'a> Translation<'a> {
         self.to.problems.push(Problem { place: self.lines.at(line), message });
     }
 
+    fn not_read(&mut self, field: &str, text: &str, line: u64) {
+        let why = format!("kube-proxy does not read it in mode {} either", self.mode().0);
+        let what = format!("{field}: {text}");
+        self.to.ignored.push(Ignored { place: self.lines.at(line), what, why, matters: false });
+    }
+
     fn texts(&mut self) {
         if let Some((path, line)) = self.text("clientConnection.kubeconfig") {
             self.set("kubeconfig", path, line, "clientConnection.kubeconfig");
@@ -66,15 +72,9 @@ impl<'a> Translation<'a> {
             (Some((text, line)), None) => {
                 self.refuse(line, format!("bindAddress: {text:?} is no IP address"));
             }
+            // No address to listen on: the node's own, before those of its Node.
             (Some((text, line)), Some(address)) if !address.is_unspecified() => {
-                let why = "it is no address to listen on, but names the node's own, which are those of its Node object here";
-                let what = format!("bindAddress: {text}");
-                self.to.ignored.push(Ignored {
-                    place: self.lines.at(line),
-                    what,
-                    why: why.to_owned(),
-                    matters: true,
-                });
+                self.set("node-ip", text, line, "bindAddress");
             }
             _ => {}
         }
@@ -124,10 +124,13 @@ impl<'a> Translation<'a> {
             }
             None => {}
         }
-        if mode == "iptables"
-            && let Some((text, line)) = self.text("iptables.localhostNodePorts")
-        {
-            self.set("localhost-nodeports", text.to_lowercase(), line, "iptables.localhostNodePorts");
+        const LOCALHOST: &str = "iptables.localhostNodePorts";
+        match self.text(LOCALHOST) {
+            Some((text, line)) if mode == "iptables" => {
+                self.set("localhost-nodeports", text.to_lowercase(), line, LOCALHOST);
+            }
+            Some((text, line)) if text != "true" => self.not_read(LOCALHOST, text, line),
+            _ => {}
         }
     }
 
@@ -142,11 +145,7 @@ impl<'a> Translation<'a> {
             match text.to_lowercase().as_str() {
                 "false" => {}
                 "true" if is_read => self.set("masquerade", "always", line, field),
-                "true" => {
-                    let (what, why) =
-                        (format!("{field}: true"), format!("kube-proxy does not read it in mode {mode}"));
-                    self.to.ignored.push(Ignored { place: self.lines.at(line), what, why, matters: false });
-                }
+                "true" => self.not_read(field, text, line),
                 _ => self.refuse(line, format!("{field} is true or false, not {text:?}")),
             }
         }
@@ -169,5 +168,26 @@ fn with_port(text: &str, port: u16) -> String {
         Ok(IpAddr::V4(address)) => format!("{address}:{port}"),
         Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
         Err(_) => text.to_owned(),
+    }
+}
+
+/// What a field that is obeyed is here, for the documentation.
+#[cfg(test)]
+pub(super) fn words(path: &str) -> &'static str {
+    match path {
+        "apiVersion" | "kind" => "Says what the file is",
+        "clientConnection.kubeconfig" => "`kubeconfig`",
+        "logging.verbosity" => "`log`: debug from 4 on",
+        "hostnameOverride" => "`node`, in lower case",
+        "bindAddress" => {
+            "`node-ip`, if it is an address; its family decides where the agent listens by default"
+        }
+        "healthzBindAddress" => "`healthz-address`",
+        "metricsBindAddress" => "`metrics-address`",
+        "iptables.masqueradeAll" => "`masquerade: always`, in the modes iptables and ipvs",
+        "nftables.masqueradeAll" => "`masquerade: always`, in the mode nftables",
+        "iptables.localhostNodePorts" => "`localhost-nodeports`, in the mode iptables",
+        "nodePortAddresses" => "`nodeport-addresses`; empty: `all`, but the default in the mode nftables",
+        other => unreachable!("{other} is obeyed: say here as what"),
     }
 }

@@ -8,7 +8,7 @@ use super::{
         ClientIpConfig, LoadBalancerIngress, LoadBalancerStatus, ServicePort, ServiceSpec, ServiceStatus,
         SessionAffinityConfig,
     },
-    slice::{Endpoint, EndpointConditions, EndpointHints, EndpointPort, Hint},
+    slice::{Endpoint, EndpointConditions, EndpointHints, EndpointPort, First, Hint},
 };
 use k8s_openapi::{
     api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking},
@@ -103,7 +103,7 @@ fn slice_port(full: &discovery::EndpointPort) -> EndpointPort<'_> {
 
 fn endpoint(full: &discovery::Endpoint) -> Endpoint<'_> {
     Endpoint {
-        addresses: Some(full.addresses.iter().map(Text::from).collect()),
+        addresses: Some(First(full.addresses.first().map(Text::from))),
         conditions: full.conditions.as_ref().map(|given| EndpointConditions {
             ready: given.ready,
             serving: given.serving,

@@ -1,7 +1,11 @@
 //! EndpointSlice (discovery.k8s.io/v1).
 
 use super::{Metadata, Text};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
+use std::fmt;
 
 /// An EndpointSlice.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -31,7 +35,7 @@ pub(in super::super) struct EndpointPort<'a> {
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct Endpoint<'a> {
     #[serde(borrow)]
-    pub(in super::super) addresses: Option<Vec<Text<'a>>>,
+    pub(in super::super) addresses: Option<First<'a>>,
     pub(in super::super) conditions: Option<EndpointConditions>,
     #[serde(borrow)]
     pub(in super::super) node_name: Option<Text<'a>>,
@@ -59,4 +63,31 @@ pub(in super::super) struct EndpointHints<'a> {
 pub(in super::super) struct Hint<'a> {
     #[serde(borrow)]
     pub(in super::super) name: Option<Text<'a>>,
+}
+
+/// The first of some addresses: the others are never used, and a list for each endpoint would be most of what
+/// reading a slice allocates.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct First<'a>(pub(in super::super) Option<Text<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyList;
+
+        impl<'de> Visitor<'de> for AnyList {
+            type Value = First<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of strings")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First<'de>, A::Error> {
+                let first = list.next_element()?;
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(First(first))
+            }
+        }
+
+        deserializer.deserialize_seq(AnyList)
+    }
 }
