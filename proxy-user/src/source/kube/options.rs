@@ -66,7 +66,7 @@ impl Default for Options {
             context: None,
             api_servers: Vec::new(),
             startup_spread: Duration::ZERO,
-            relist_spread: Duration::from_secs(15),
+            relist_spread: Duration::from_secs(10),
             backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             watch: (Duration::from_secs(300), Duration::from_secs(600)),
             answer: Duration::from_secs(75),
