@@ -26,12 +26,12 @@ const GROUP: u32 = 1 << (7 - 1);
 const BUFFER: usize = 64 << 20;
 
 /// The longest answer to a request.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// How many service ports kube-proxy has programmed whose chain has `text` in its name; 0 without its table.
 ///
 /// # Errors
-/// Of the calls of the socket, or where an answer takes longer than ten seconds.
+/// Of the calls of the socket, or where an answer takes longer than a minute.
 pub fn count_services(text: &str) -> Result<usize> {
     let socket = open(0)?;
     send(&socket, &elements_of(TABLE, SERVICES, 1), SendFlags::empty())

@@ -5,6 +5,9 @@ use anyhow::Result;
 use shunt::lab::Scratch;
 use std::{fmt, path::Path, process::Command};
 
+/// Room for 10,000 Services, two frontends each, and 100,000 endpoints with those that were just replaced.
+const SIZES: [&str; 6] = ["--max-frontends", "32768", "--max-services", "16384", "--max-endpoints", "131072"];
+
 /// A proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Peer {
@@ -19,7 +22,8 @@ impl Peer {
     pub const BOTH: [Self; 2] = [Self::Shunt, Self::KubeProxy];
 
     /// The command that starts it on the node [`NODE`]: as it is installed, with nothing that would make it faster or
-    /// slower. For kube-proxy this is its defaults: minSyncPeriod 1s, syncPeriod 30s.
+    /// slower. For kube-proxy this is its defaults: minSyncPeriod 1s, syncPeriod 30s. Shunt's maps are made larger than
+    /// by default, which is for half as many endpoints.
     ///
     /// # Errors
     /// Where its file cannot be written.
@@ -36,6 +40,7 @@ impl Peer {
             let mut command = Command::new(agent);
             command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(["--node", NODE]);
             command.arg("--cgroup").arg(cgroup).arg("--pin-path").arg(pins);
+            command.args(SIZES);
             return Ok(command);
         }
         // The limits of conntrack are those of the whole machine: zero leaves them alone.
