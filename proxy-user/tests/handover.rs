@@ -29,7 +29,7 @@ const CLUSTER_IPS: [&str; 2] = ["10.96.0.10", "fd00:10:96::10"];
 fn kube_proxy_rules(family: &str, cluster_ip: &str, endpoint: SocketAddr) -> String {
     format!(
         "table {family} kube-proxy {{
-            chain external {{ meta mark set mark or 0x4000; dnat to {endpoint}; }}
+            chain external {{ meta mark set mark or 0x4000; meta l4proto tcp dnat to {endpoint}; }}
             chain services {{
                 {family} daddr {cluster_ip} tcp dport 80 dnat to {endpoint};
                 fib daddr type local tcp dport {NODE_PORT} goto external;
@@ -100,10 +100,12 @@ fn connections_of_kube_proxys_go_on_and_new_ones_are_ours() {
         let prefix = if ip.is_ipv4() { 32 } else { 128 };
         client.add_route(ip, prefix, Some(node.ip_like(ip)), client.device()).unwrap();
     }
-    // As CNI plugins keep one, and kubelet did: with the last chain of type nat the kernel forgets how to translate.
+    // As CNI plugins have it: with the last chain of type nat, or the last rule that asks for connection tracking, the
+    // kernel stops translating what it remembers.
     for tool in ["iptables-nft", "ip6tables-nft"] {
-        command_in(node, tool, &["-t", "nat", "-N", "CNI-HOSTPORT-MASQ"]);
-        command_in(node, tool, &["-t", "nat", "-A", "POSTROUTING", "-j", "CNI-HOSTPORT-MASQ"]);
+        let masquerade =
+            ["-t", "nat", "-A", "POSTROUTING", "-m", "mark", "--mark", "0x2000/0x2000", "-j", "MASQUERADE"];
+        command_in(node, tool, &masquerade);
     }
     let site = Site::new();
     let rules = site.directory.path().join("rules.nft");

@@ -164,6 +164,9 @@ flags! {
     EGRESS = 1 << 2;
     /// The client is the node itself.
     NODE = 1 << 3;
+    /// None of ours: the kernel translates it since kube-proxy was here, and its packets are left alone. The entry is
+    /// there for its port, which belongs to the answers ([`Self::REPLY`] is set); no other leads to it.
+    KERNELS = 1 << 4;
 }
 
 flags! {

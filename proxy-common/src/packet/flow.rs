@@ -54,6 +54,10 @@ pub fn forget<T: PacketTables>(tables: &T, tuple: &Tuple, entry: &FlowEntry, key
 /// A packet of a flow whose entry was found.
 #[inline(always)]
 pub fn follow<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
+    if work.entry.flags.contains(FlowFlags::KERNELS) {
+        keep_port(tables, work);
+        return Next::Pass;
+    }
     if packet.hook() as u8 != hook(work.entry.flags) as u8 {
         return Next::Pass;
     }
@@ -68,6 +72,15 @@ pub fn follow<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
     let reply = work.entry.flags.contains(FlowFlags::REPLY);
     tables.account(work.entry.service, 0, packet.length().wrapping_sub(work.headers.ip), reply);
     Next::Send
+}
+
+/// Notes that a flow of the kernel's goes on, or how it ends.
+#[inline(always)]
+fn keep_port<T: PacketTables>(tables: &T, work: &Work) {
+    let (seen, now) = (work.entry.server.union(work.transport.seen), tables.seconds());
+    if work.has_transport && (seen.0 != work.entry.server.0 || now > work.entry.last_seen) {
+        tables.touch_flow(&work.tuple, &FlowTouch { reply: true, seen, now });
+    }
 }
 
 /// Where packets of an entry with these flags are translated.

@@ -6,8 +6,8 @@ use super::{
     arrive, flow, hash, ports, trace,
 };
 use crate::abi::{
-    Address, AffinityClient, BackendFlags, Counter, DeviceEntry, DeviceFlags, FlowEntry, FlowFlags, Network,
-    PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple, UDP,
+    Address, AffinityClient, BackendFlags, BackendRef, Counter, DeviceEntry, DeviceFlags, FlowEntry,
+    FlowFlags, Network, PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple, UDP,
 };
 use crate::datapath::{Client, Lookup, Origin, Reason, Tables, Verdict, find_address, pick_backend, route};
 
@@ -145,9 +145,9 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> 
     }
     let settings = tables.settings();
     let tuple = &work.tuple;
+    let handover = settings.flags.contains(PacketFlags::LEAVE_UNKNOWN);
     let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
-    if tuple.protocol == TCP as u32
-        && !settings.flags.contains(PacketFlags::LEAVE_UNKNOWN)
+    if (tuple.protocol == TCP as u32 || handover)
         && port < settings.ports
         && packet.hook() as u8 == Hook::Ingress as u8
         && tables.device(packet.device()).is_some_and(
@@ -156,12 +156,39 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> 
         )
         && !packet.has_socket(tuple)
     {
+        if handover {
+            reserve(tables, work);
+            return Next::Pass;
+        }
         tables.count(Counter::FlowLost);
         let (outcome, none) = (TraceOutcome::Dropped, TraceEvent::NO_SERVICE);
         trace::refused(packet, tables, work, none, outcome, Counter::FlowLost);
         return Next::Drop;
     }
     Next::Pass
+}
+
+/// Takes the port of a flow that the kernel translates, so that none of ours gets it: an endpoint answers to an address
+/// of the node that stands for a client, and it was kube-proxy who put it there. Were it full, that flow goes on unless
+/// another takes its port.
+#[inline(always)]
+fn reserve<T: PacketTables>(tables: &T, work: &mut Work) {
+    let tuple = &work.tuple;
+    work.entry = FlowEntry {
+        source: tuple.source,
+        destination: tuple.destination,
+        source_port: tuple.source_port,
+        destination_port: tuple.destination_port,
+        flags: FlowFlags::KERNELS.union(FlowFlags::REPLY),
+        client: Seen::ANY,
+        server: work.transport.seen,
+        backend: BackendRef::default(),
+        service: TraceEvent::NO_SERVICE,
+        device: 0,
+        last_seen: tables.seconds(),
+        reserved: 0,
+    };
+    let _ = tables.insert_flow(&work.tuple, &work.entry);
 }
 
 /// Forgets a flow that has ended where a connection begins without a Service, from the same port of the same client to

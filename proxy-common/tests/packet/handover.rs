@@ -13,8 +13,6 @@ fn connections_from_before_are_left_to_the_kernel_and_new_ones_are_served() {
             ("eth0 in", "192.0.2.9:4000 > 192.0.2.1:30080 tcp PA data=9", "pass"),
             ("eth0 in", "192.0.2.9:4000 > 192.0.2.1:30080 tcp R", "pass"),
             ("eth0 in", "192.0.2.9:4000 > 192.0.2.1:30080 sctp data data=16", "pass"),
-            // The answer of a pod that conntrack masqueraded to, at a port that could be ours.
-            ("eth0 in", "10.244.2.5:8080 > 192.0.2.1:50000 tcp A data=9", "pass"),
             (
                 "eth0 in",
                 "192.0.2.9:4001 > 192.0.2.1:30080 tcp S",
@@ -32,6 +30,31 @@ fn connections_from_before_are_left_to_the_kernel_and_new_ones_are_served() {
             ),
         ]);
         lab.counted(&[(Counter::FlowNew, 2)]);
+    });
+}
+
+/// An endpoint that answers to an address of the node, at a port that could be ours: kube-proxy had it stand for a client.
+#[test]
+fn a_port_that_kube_proxy_gave_to_a_flow_is_not_given_to_another() {
+    every(|lab| {
+        Lab::serve_at("10.244.2.5:8080")(lab);
+        lab.world.settings.flags = PacketFlags::LEAVE_UNKNOWN;
+        let new = "192.0.2.9:4001 > 192.0.2.1:30080 tcp S";
+        lab.check([
+            ("eth0 in", "10.244.2.5:8080 > 192.0.2.1:50000 tcp A data=9", "pass"),
+            ("eth0 in", new, "drop"),
+            ("eth0 in", "10.244.2.5:8080 > 192.0.2.1:50000 tcp A data=9", "pass"),
+        ]);
+        // Left idle for five days, or ended.
+        lab.wait(431_999);
+        lab.check([
+            ("eth0 in", "10.244.2.5:8080 > 192.0.2.1:50000 tcp A data=9", "pass"),
+            ("eth0 in", new, "drop"),
+            ("eth0 in", "10.244.2.5:8080 > 192.0.2.1:50000 tcp R", "pass"),
+        ]);
+        lab.counted(&[(Counter::PortsExhausted, 2)]);
+        lab.wait(3);
+        lab.check([("eth0 in", new, "eth0 via 192.0.2.2: 192.0.2.1:50000 > 10.244.2.5:8080 tcp S ttl=63")]);
     });
 }
 

@@ -131,10 +131,11 @@ fn pages(options: &Options, stats: Option<Arc<KubeStats>>, configuration: &Confi
     }
 }
 
-/// What stands in configuration files and is not obeyed, where that matters.
-fn ignored(configuration: &Configuration) -> impl Iterator<Item = Notice> {
-    let lines = configuration.ignored.iter().filter(|ignored| ignored.matters);
-    lines.map(|ignored| Notice::node(Reason::ConfigIgnored, ignored.to_string()))
+/// What stands in configuration files and is not obeyed, where that matters: all of it once, since Events are rationed.
+fn ignored(configuration: &Configuration) -> Option<Notice> {
+    let matters = configuration.ignored.iter().filter(|ignored| ignored.matters);
+    let lines: Vec<_> = matters.map(ToString::to_string).collect();
+    (!lines.is_empty()).then(|| Notice::node(Reason::ConfigIgnored, lines.join("; ")))
 }
 
 /// The next addresses of this node; waits for ever where nobody follows them.

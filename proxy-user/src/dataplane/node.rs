@@ -77,7 +77,7 @@ impl Dataplane {
         self.engine.apply(event);
     }
 
-    /// How many Services a former agent has left programmed that nobody has named yet: they are served meanwhile.
+    /// How many Services a former agent has left programmed, as long as nothing is known of them: they are served meanwhile.
     #[must_use]
     pub fn adopted_services(&self) -> usize {
         self.engine.adopted_services()

@@ -117,7 +117,7 @@ impl<W: Writer> Engine<W> {
         self.cluster.apply(event);
     }
 
-    /// How many Services a former agent has left programmed that nobody has named yet.
+    /// How many Services a former agent has left programmed, as long as nothing is known of them.
     #[must_use]
     pub fn adopted_services(&self) -> usize {
         let mut services: Vec<_> = self.adopted.keys().map(|port| &port.service).collect();

@@ -106,6 +106,11 @@ impl<'a> Agent<'a> {
         self.site.cgroup.at(place)
     }
 
+    /// The node itself.
+    pub fn place(&self) -> Place {
+        self.node.into()
+    }
+
     /// The node itself, with its sockets.
     pub fn node(&self) -> Place {
         self.with_sockets(self.node)
@@ -114,6 +119,11 @@ impl<'a> Agent<'a> {
 
 impl Drop for Agent<'_> {
     fn drop(&mut self) {
+        if thread::panicking()
+            && let Some(process) = &self.process
+        {
+            eprintln!("Shunt on {} has logged:\n{}", self.name, process.log());
+        }
         self.process = None;
         // A child of another test has the lock open too, until it becomes another program.
         let end = Instant::now() + Duration::from_secs(10);

@@ -132,7 +132,7 @@ impl<'a> Variant<'a> {
         let pins = self.agent.site.pins();
         let explained = said(&["explain", NOBODYS, "--from", "pod", "-o", "json", "--pin-path", &pins]).out;
         let explained: Value = serde_json::from_str(&explained).unwrap_or_default();
-        look("service CIDR", explained["verdict"] == "reject");
+        look("service CIDR", explained["verdict"] == "drop");
         let field = format!("reason=Starting,involvedObject.name={}", self.name);
         let events = stage.kubectl().get(&["events", "-A", "--field-selector", &field]);
         look("event", events["items"].as_array().is_some_and(|events| !events.is_empty()));
@@ -164,7 +164,7 @@ fn the_agent_needs_every_rule_of_its_role() {
         "spec": { "cidrs": ["10.97.0.0/24"] },
     }));
     let nodes: Vec<_> = variants.iter().map(|variant| variant.name.as_str()).collect();
-    kubectl.run(&[&["label", "nodes", "topology.kubernetes.io/zone=zone-z"], &nodes[..]].concat());
+    kubectl.run(&[&["label", "nodes"], &nodes[..], &["topology.kubernetes.io/zone=zone-z"]].concat());
     becomes("undone by the agent with the whole role", &Vec::<&str>::new(), || whole.undone(&stage));
 
     thread::sleep(GRACE);
@@ -174,4 +174,16 @@ fn the_agent_needs_every_rule_of_its_role() {
         println!("without {lacks}: {}", undone.join(", "));
         assert!(!undone.is_empty(), "the agent does not need {lacks}");
     }
+    // Each says so itself; it can do without ServiceCIDRs, and without Events it has nowhere to say it.
+    let lacks_a_list = |variant: &&Variant<'_>| {
+        let lacks = variant.lacks.as_ref().map(|[_, resource, _]| resource.as_str());
+        lacks.is_some_and(|resource| !["servicecidrs", "events"].contains(&resource))
+    };
+    let wanted: BTreeSet<_> =
+        variants.iter().filter(lacks_a_list).map(|variant| variant.name.clone()).collect();
+    becomes("who says what is forbidden", &wanted, || {
+        let events = kubectl.get(&["events", "-A", "--field-selector", "reason=ListForbidden"]);
+        let about = |event: &Value| event["involvedObject"]["name"].as_str().unwrap().to_owned();
+        events["items"].as_array().unwrap().iter().map(about).collect()
+    });
 }

@@ -11,12 +11,15 @@ mod bad_days;
 mod command;
 mod controller;
 mod deploy;
+mod events;
 mod follows;
 mod hints;
 #[path = "../health_check_servers/http.rs"]
 #[allow(dead_code, reason = "each test file uses its own part")]
 mod http;
+mod kube_proxy;
 mod kubectl;
+mod migrate;
 mod outage;
 mod pod;
 #[path = "../status_servers/promtool.rs"]

@@ -10,6 +10,7 @@ use crate::{
 use serde_json::json;
 use shunt::lab::{Place, TcpSession};
 use std::{
+    collections::BTreeSet,
     env,
     net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering},
@@ -29,6 +30,25 @@ fn outage() -> Duration {
 fn assert_as_from_scratch(stage: &Stage, agent: &Agent<'_>) {
     let wanted = agent.made_from_scratch(&stage.kubectl());
     becomes_within(RETURN, "the maps", &wanted, || agent.site.dump());
+}
+
+/// Services and slices as they are now: kind, name and version.
+fn versions(stage: &Stage) -> BTreeSet<[String; 3]> {
+    let objects = stage.kubectl().get(&["services,endpointslices", "-A"]);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let objects = objects["items"].as_array().unwrap().iter();
+    let versions = objects.map(|object| {
+        let metadata = &object["metadata"];
+        [&object["kind"], &metadata["name"], &metadata["resourceVersion"]].map(text)
+    });
+    versions.collect()
+}
+
+/// How many objects came, went or became others.
+fn changed(before: &BTreeSet<[String; 3]>, after: &BTreeSet<[String; 3]>) -> usize {
+    let changed: BTreeSet<_> =
+        before.symmetric_difference(after).map(|[kind, name, _]| (kind, name)).collect();
+    changed.len()
 }
 
 /// The API server that the node knows is away for a time, while kubectl and the controllers have another: the world
@@ -83,7 +103,8 @@ fn nobody_is_refused_while_the_api_server_is_away_and_nothing_is_missed() {
 
     // In the middle of changes: of one pod that nobody needs.
     let done = AtomicBool::new(false);
-    thread::scope(|scope| {
+    let before = versions(&stage);
+    let killed = thread::scope(|scope| {
         scope.spawn(|| {
             for ready in [true, false].into_iter().cycle() {
                 if done.load(Ordering::Relaxed) || !four.try_set_ready(&stage, ready) {
@@ -94,22 +115,35 @@ fn nobody_is_refused_while_the_api_server_is_away_and_nothing_is_missed() {
         thread::sleep(Duration::from_secs(2));
         stage.plane.kill();
         done.store(true, Ordering::Relaxed);
+        Instant::now()
     });
     let _new = away(&stage, [&two, &one], "third", "first");
+    let (first, between) = (killed.elapsed(), versions(&stage));
     assert_as_from_scratch(&stage, &agent);
 
     // Again, and the agent crashes meanwhile; the next one has what is pinned, and nobody to ask.
     stage.plane.kill();
+    let killed = Instant::now();
     agent.kill();
     agent.begin();
     let _newer = away(&stage, [&four, &three], "fourth", "second");
+    let (second, after) = (killed.elapsed(), versions(&stage));
     agent.wait_until_ready();
     assert_as_from_scratch(&stage, &agent);
 
-    traffic.into_iter().for_each(|client| drop(client.assert_served()));
+    let counts: Vec<_> = traffic.into_iter().map(Traffic::assert_served).collect();
     for (session, (_, to)) in sessions.iter_mut().zip(&ways) {
         session.exchange(b"still here").unwrap_or_else(|error| panic!("a session to {to}: {error}"));
     }
+    let connections: u64 = counts.iter().flat_map(|count| count.answered.values()).sum();
+    println!(
+        "the API server was away for {first:.0?}, with {} objects changed, and for {second:.0?}, with {} changed and the \
+         agent restarted: {connections} connections over {} addresses, 0 failed; {} older ones went on",
+        changed(&before, &between),
+        changed(&between, &after),
+        ways.len(),
+        sessions.len(),
+    );
     let ready = names(["web-2", "web-4", "third-pod", "fourth-pod"]);
     for (from, to) in &ways {
         becomes(&format!("{to}"), &ready, || answers(from, *to));

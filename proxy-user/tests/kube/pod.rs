@@ -1,6 +1,7 @@
 //! Pods, with the test in the place of their kubelet.
 
 use crate::stage::{Stage, TARGET};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use shunt::lab::{Place, TcpServer, UdpServer, lan};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -64,11 +65,13 @@ impl Pod {
 
     fn status(&self, ready: bool) -> Value {
         let ready = if ready { "True" } else { "False" };
+        // What the controller says when something changed is this.
+        let since = format!("{:.0}", Timestamp::now());
         json!({
             "phase": "Running",
             "podIP": self.pod.ipv4(),
             "podIPs": [{ "ip": self.pod.ipv4() }, { "ip": self.pod.ipv6() }],
-            "conditions": [{ "type": "Ready", "status": ready }, { "type": "ContainersReady", "status": ready }],
+            "conditions": [{ "type": "Ready", "status": ready, "lastTransitionTime": since }, { "type": "ContainersReady", "status": ready }],
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the agent says of itself beside a real API server: its Node, the time that changes take, requests.
 
 use crate::{
+    agent::{ACCOUNT, Agent},
     becomes,
     http::{Answer, ask_by},
     promtool,
@@ -30,7 +31,15 @@ fn sample(stage: &Stage, name: &str) -> Option<f64> {
 #[test]
 fn load_balancers_are_sent_away_from_a_node_that_leaves_or_is_gone_and_the_agent_lives_on() {
     let Some(stage) = Stage::new() else { return };
-    let _agent = stage.shunt(0);
+    // With nobody to ask it lives, as kube-proxy does then, and is not ready.
+    let mut agent = Agent::prepare(&stage, 0, &stage.kubeconfig(ACCOUNT));
+    stage.plane.kill();
+    agent.begin();
+    agent.process().wait_for("asked again");
+    becomes("without lists", &[200, 200, 503], || probes(&stage));
+    assert!(sample(&stage, "shunt_api_requests_total{verb=\"list\",outcome=\"no_answer\"}").unwrap() > 0.0);
+    stage.plane.start_again().unwrap();
+    agent.wait_until_ready();
     let node = format!("node/{}", stage.lan.node(0).name());
     becomes("all is well", &[200; 3], || probes(&stage));
     let taint = |taints| stage.kubectl().patch(&node, &json!({ "spec": { "taints": taints } }));

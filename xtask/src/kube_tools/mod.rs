@@ -31,9 +31,6 @@ const TOOLS: [(&str, &str); 5] = [
     ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
 ];
 
-/// Only benches run it.
-const PEER: &str = "kube-proxy";
-
 /// Options of `kube-tools`.
 #[derive(Args)]
 pub struct Options {
@@ -90,7 +87,7 @@ pub fn are_there() -> bool {
     let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let directories: Vec<_> = assets.into_iter().chain([checkout().join("target/kube-tools")]).collect();
     let is_there = |name: &str| directories.iter().any(|directory| directory.join(name).is_file());
-    TOOLS.iter().all(|(name, _)| *name == PEER || is_there(name))
+    TOOLS.iter().all(|(name, _)| is_there(name))
 }
 
 /// Makes `link` point to `path`.

@@ -28,6 +28,8 @@ pub struct Round<'a> {
     /// Found, but not under its addresses a moment later.
     missed: AHashSet<SocketKey>,
     closed: Closed,
+    /// A namespace could be entered, whatever came of it there.
+    entered: bool,
 }
 
 /// Why a namespace could not be done.
@@ -40,7 +42,7 @@ enum Trouble {
 
 impl<'a> Round<'a> {
     pub fn new(reverse: Reverse<'a>, stale: StaleSockets) -> Self {
-        Self { reverse, stale, missed: AHashSet::new(), closed: Closed::default() }
+        Self { reverse, stale, missed: AHashSet::new(), closed: Closed::default(), entered: false }
     }
 
     /// Visits every namespace until no stale socket is left, and forgets those that are nowhere. It leaves
@@ -66,9 +68,7 @@ impl<'a> Round<'a> {
         }
         match self.closed.unreachable.first() {
             None => self.forget_the_rest()?,
-            Some((_, error))
-                if self.closed.namespaces == 0 && error.kind() == ErrorKind::PermissionDenied =>
-            {
+            Some((_, error)) if !self.entered && error.kind() == ErrorKind::PermissionDenied => {
                 return Err(KernelError::Privileges { call: "setns", capability: "CAP_SYS_ADMIN" });
             }
             Some(_) => {}
@@ -79,6 +79,7 @@ impl<'a> Round<'a> {
     fn visit(&mut self, namespace: &File) -> Result<(), Trouble> {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
             .map_err(|error| Trouble::Here(error.into()))?;
+        self.entered = true;
         let mut diag = SockDiag::open().map_err(trouble)?;
         let (mut misses, mut backwards) = (0, false);
         loop {

@@ -35,6 +35,10 @@ pub(super) struct Limits {
     pub(super) started: SystemTime,
 }
 
+/// An API server that has just started denies everything until it has read the roles: so many denials in a row are
+/// not told as what an operator has to mend.
+const DENIALS: u32 = 2;
+
 /// Follows one kind of objects.
 #[derive(Debug)]
 pub(super) struct Follow {
@@ -62,6 +66,8 @@ pub(super) struct Follow {
     lacking: usize,
     /// The API has no such kind, and that was said.
     absent: bool,
+    /// Denials in a row.
+    denied: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,6 +97,7 @@ impl Follow {
             prior: 0,
             lacking: 0,
             absent: false,
+            denied: 0,
             limits,
         }
     }
@@ -191,7 +198,11 @@ impl Follow {
                 Duration::ZERO
             }
             // Where there were some, they stay, as with every other failure.
-            Ending::Status { code: 403 | 404, .. } if self.kind.is_optional() && self.known.len() == 0 => {
+            Ending::Status { code, .. }
+                if self.kind.is_optional()
+                    && self.known.len() == 0
+                    && (*code == 404 || *code == 403 && self.denied >= DENIALS) =>
+            {
                 self.next = Next::List;
                 self.absent(ending, news);
                 self.limits.absent + random.up_to(self.limits.absent)
@@ -219,12 +230,15 @@ impl Follow {
             news.problems.push(Problem::new(Severity::Info, About::Server, text));
         }
         self.backoff.succeeded();
+        self.denied = 0;
     }
 
-    fn tell(&self, ending: &Ending, wait: Duration, news: &mut News) {
+    fn tell(&mut self, ending: &Ending, wait: Duration, news: &mut News) {
         let kind = self.kind;
+        let is_denial = matches!(ending, Ending::Status { code: 403, .. });
+        self.denied = if is_denial { self.denied.saturating_add(1) } else { 0 };
         match ending {
-            Ending::Status { code: 403, message, .. } => {
+            Ending::Status { code: 403, message, .. } if self.denied > DENIALS => {
                 let notice = Notice::Forbidden { kind, message: message.clone() };
                 news.notice(Severity::Error, About::Access, notice);
             }
