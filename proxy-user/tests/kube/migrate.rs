@@ -182,7 +182,7 @@ fn a_node_moves_from_kube_proxy_to_shunt_and_back() {
     for (side, remote) in sides.iter_mut().zip(["web-2", "web-1"]) {
         for long in side.open(&side.outside[..1], &[remote], &OURS) {
             let port = long.session.reply().seen_client.port();
-            side.agent.more = vec!["--snat-ports".to_owned(), format!("{}-{}", port - 512, port + 511)];
+            side.agent.more = vec!["--snat-ports".to_owned(), format!("{}-{}", port - 1_024, port + 1_023)];
             talks.push(Talk::start(long));
         }
     }
@@ -250,11 +250,12 @@ fn a_node_moves_from_kube_proxy_to_shunt_and_back() {
     // The translation of these was Shunt's.
     for long in &mut ours {
         let ended = long.session.exchange(b"still here").map_err(|error| error.kind());
-        assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{}", long.what);
+        // A reset as a rule; silence where kube-proxy translates it to an endpoint that does not know it.
+        assert!(
+            matches!(ended, Err(ErrorKind::ConnectionReset | ErrorKind::WouldBlock)),
+            "{}: {ended:?}",
+            long.what
+        );
     }
-    println!(
-        "and back: {} connections of sockets went on, {} of packets were reset",
-        sockets.len(),
-        ours.len()
-    );
+    println!("and back: {} connections of sockets went on, {} of packets ended", sockets.len(), ours.len());
 }
