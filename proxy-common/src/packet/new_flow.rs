@@ -174,7 +174,8 @@ fn reserve<T: PacketTables>(tables: &T, work: &mut Work) {
         source_port: tuple.source_port,
         destination_port: tuple.destination_port,
         flags: FlowFlags::KERNELS.union(FlowFlags::REPLY),
-        client: Seen::ANY,
+        // As if its client had ended: what is silent for two minutes does not hold a port for days.
+        client: Seen::ANY.union(Seen::FIN),
         server: work.transport.seen,
         backend: BackendRef::default(),
         service: TraceEvent::NO_SERVICE,
