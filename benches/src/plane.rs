@@ -9,6 +9,8 @@ use shunt::lab::{
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Where `cargo xtask kube-tools` puts the programs.
@@ -25,6 +27,9 @@ const UNLIMITED: [&str; 3] = [
     "--max-requests-inflight=10000",
     "--max-mutating-requests-inflight=10000",
 ];
+
+/// How long the kernel may take to remove a namespace: with kube-proxy's rules of 10,000 Services it is no trifle.
+const LEAVING: Duration = Duration::from_secs(120);
 
 /// One entry for each request, as it was received.
 const AUDIT_POLICY: &str = "\
@@ -107,13 +112,19 @@ impl Plane {
     }
 
     /// Joins a namespace to it: `eth0` there, with the second address of 10.9.`link`.0/30, and a route to the API
-    /// server.
+    /// server. Waits until a former namespace on this link is gone: the kernel takes one apart at its leisure, its rules
+    /// before its devices, and what that costs is not to fall on who comes next.
     ///
     /// # Errors
-    /// Where one of the devices is there already.
+    /// Where the former one stays for two minutes.
     pub fn join(&self, other: &Namespace, link: u8) -> Result<Ipv4Addr> {
         let (here, there) = (Ipv4Addr::new(10, 9, link, 1), Ipv4Addr::new(10, 9, link, 2));
         let device = format!("link{link}");
+        let end = Instant::now() + LEAVING;
+        while self.namespace.device_index(&device).is_ok() {
+            ensure!(Instant::now() < end, "{device} is still there after {LEAVING:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
         self.namespace.connect(&device, other, LINK)?;
         self.namespace.add_address(&device, here.into(), 30)?;
         other.add_address(LINK, there.into(), 30)?;

@@ -42,7 +42,8 @@ const STEADY: f64 = 40.0;
 /// How much of everything.
 struct Amounts {
     services: u32,
-    rounds: usize,
+    /// Who is measured, one after the other.
+    turns: &'static [Peer],
     /// Updates at [`RATE`].
     updates: u32,
     /// Updates one at a time, with a pause before each.
@@ -54,12 +55,20 @@ struct Amounts {
 impl Amounts {
     const fn of(scale: Scale) -> Self {
         match scale {
-            Scale::Small => {
-                Self { services: 300, rounds: 1, updates: 100, lone: 5, rest: Duration::from_secs(3) }
-            }
-            Scale::Full => {
-                Self { services: 10_000, rounds: 2, updates: 2_000, lone: 30, rest: Duration::from_secs(15) }
-            }
+            Scale::Small => Self {
+                services: 300,
+                turns: &[Peer::Shunt, Peer::KubeProxy],
+                updates: 100,
+                lone: 5,
+                rest: Duration::from_secs(3),
+            },
+            Scale::Full => Self {
+                services: 10_000,
+                turns: &[Peer::Shunt, Peer::KubeProxy, Peer::Shunt],
+                updates: 2_000,
+                lone: 20,
+                rest: Duration::from_secs(10),
+            },
         }
     }
 }
@@ -98,22 +107,16 @@ pub fn run(scale: Scale, agent: &Path) -> Result<Report> {
     ));
     let mut updates = Updates::new(&cluster);
     let mut found = [Found::default(), Found::default()];
-    for _ in 0..amounts.rounds {
-        for (peer, found) in Peer::BOTH.into_iter().zip(&mut found) {
-            if std::env::var("ONLY_PEER").is_ok_and(|only| only != peer.to_string()) {
-                continue;
-            } // TEMPORARY
-            let what = || format!("{peer} at {} services", amounts.services);
-            measure(peer, agent, &plane, &cluster, &amounts, &mut updates, found).with_context(what)?;
-        }
+    for peer in amounts.turns {
+        let what = || format!("{peer} at {} services", amounts.services);
+        measure(*peer, agent, &plane, &cluster, &amounts, &mut updates, &mut found[*peer as usize])
+            .with_context(what)?;
+        eprintln!("scale: {peer} done");
     }
     let [shunt, kube_proxy] = found;
     let steady = shunt.steady.iter().copied().fold(0.0, f64::max);
     let peak = shunt.peak.iter().copied().fold(0.0, f64::max);
     for (peer, found) in Peer::BOTH.into_iter().zip([shunt, kube_proxy]) {
-        if found.first.is_empty() {
-            continue;
-        } // TEMPORARY
         found.report(peer, amounts.services, &mut report);
     }
     let what =

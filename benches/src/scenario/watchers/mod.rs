@@ -52,7 +52,7 @@ impl Amounts {
     const fn of(scale: Scale) -> Self {
         match scale {
             Scale::Small => Self { services: 200, agents: 50, away: &[0], rounds: 1 },
-            Scale::Full => Self { services: 1_000, agents: 200, away: &[0, 30], rounds: 2 },
+            Scale::Full => Self { services: 1_000, agents: 200, away: &[0, 30], rounds: 1 },
         }
     }
 }

@@ -18,7 +18,8 @@ pub struct Options {
     pub api_servers: Vec<String>,
     /// The first lists begin within so long, at a moment drawn by chance. Zero where nothing is programmed yet.
     pub startup_spread: Duration,
-    /// Relists that a server asks for (410) begin within so long.
+    /// Relists that a server asks for (410) begin within so long. After a restart of the server every agent relists: within 5
+    /// seconds, 200 agents would still send more than 160 lists a second (the bench `watchers`).
     pub relist_spread: Duration,
     /// Ceiling of the first wait after a failure, and of all waits.
     pub backoff: (Duration, Duration),
@@ -65,7 +66,7 @@ impl Default for Options {
             context: None,
             api_servers: Vec::new(),
             startup_spread: Duration::ZERO,
-            relist_spread: Duration::from_secs(5),
+            relist_spread: Duration::from_secs(10),
             backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             watch: (Duration::from_secs(300), Duration::from_secs(600)),
             answer: Duration::from_secs(75),
