@@ -77,16 +77,13 @@ pub enum Counter {
     ErrorTranslated = 33,
     /// A fragment to a ClusterIP was dropped: the first one of its datagram, which has the port, was not seen.
     FragmentUnknown = 34,
-    /// A backend's answer to an address that stood for a client was dropped: its flow's entry was lost, and the node
-    /// itself would have reset the connection.
-    FlowLost = 35,
     /// A decision was not traced because the ring buffer was full.
-    TraceLost = 36,
+    TraceLost = 35,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 36] = [
         Self::ConnectForwarded,
         Self::ConnectNoEndpoint,
         Self::ConnectUnknownPort,
@@ -122,7 +119,6 @@ impl Counter {
         Self::PacketUnsupported,
         Self::ErrorTranslated,
         Self::FragmentUnknown,
-        Self::FlowLost,
         Self::TraceLost,
     ];
 
@@ -168,7 +164,6 @@ impl Counter {
             Self::PacketUnsupported => "packet_unsupported",
             Self::ErrorTranslated => "error_translated",
             Self::FragmentUnknown => "fragment_unknown",
-            Self::FlowLost => "flow_lost",
             Self::TraceLost => "trace_lost",
         }
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::abi::{
     Address, AffinityClient, BackendFlags, BackendRef, Counter, DeviceEntry, DeviceFlags, FlowEntry,
-    FlowFlags, Network, PacketFlags, Ports, Seen, SocketPeer, TCP, TraceEvent, TraceOutcome, Tuple, UDP,
+    FlowFlags, Network, PacketFlags, Ports, Seen, SocketPeer, TraceEvent, TraceOutcome, Tuple, UDP,
 };
 use crate::datapath::{Client, Lookup, Origin, Reason, Tables, Verdict, find_address, pick_backend, route};
 
@@ -134,8 +134,9 @@ fn is_left<T: PacketTables>(tables: &T, work: &Work) -> bool {
 
 /// What becomes of a packet of no flow that names no Service.
 ///
-/// One from a backend to an address that stood for a client, where the flow's entry was lost, must not come to the
-/// node's own stack: that would reset the connection. The client's next packet finds the same port again.
+/// One to the node, at a port that could be ours, may be the answer of a flow whose entry was lost, which the node's stack
+/// resets. But before nf_conntrack has seen it, that of a pod that a network plug-in masquerades looks the same
+/// (`--random-fully` takes any port from 1024 on), and so does one to a hostPort: nothing that the kernel translates may be dropped.
 #[inline(always)]
 fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> Next {
     arrive::replace_fragments(tables, work);
@@ -147,7 +148,7 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> 
     let tuple = &work.tuple;
     let handover = settings.flags.contains(PacketFlags::LEAVE_UNKNOWN);
     let port = u16::from_be(tuple.destination_port).wrapping_sub(settings.first_port);
-    if (tuple.protocol == TCP as u32 || handover)
+    if handover
         && port < settings.ports
         && packet.hook() as u8 == Hook::Ingress as u8
         && tables.device(packet.device()).is_some_and(
@@ -156,14 +157,7 @@ fn pass<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work) -> 
         )
         && !packet.has_socket(tuple)
     {
-        if handover {
-            reserve(tables, work);
-            return Next::Pass;
-        }
-        tables.count(Counter::FlowLost);
-        let (outcome, none) = (TraceOutcome::Dropped, TraceEvent::NO_SERVICE);
-        trace::refused(packet, tables, work, none, outcome, Counter::FlowLost);
-        return Next::Drop;
+        reserve(tables, work);
     }
     Next::Pass
 }
@@ -180,7 +174,8 @@ fn reserve<T: PacketTables>(tables: &T, work: &mut Work) {
         source_port: tuple.source_port,
         destination_port: tuple.destination_port,
         flags: FlowFlags::KERNELS.union(FlowFlags::REPLY),
-        client: Seen::ANY,
+        // As if its client had ended: what is silent for two minutes does not hold a port for days.
+        client: Seen::ANY.union(Seen::FIN),
         server: work.transport.seen,
         backend: BackendRef::default(),
         service: TraceEvent::NO_SERVICE,

@@ -18,17 +18,17 @@ impl FromStr for Destination {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (address, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let address = address.parse().map_err(|_| match address.parse::<IpAddr>() {
+            Ok(ip) => format!("the port is missing: {}", SocketAddr::new(ip, 80)),
+            Err(_) => "write 10.96.0.10:80 or [fd00::10]:80; a name is not looked up".to_owned(),
+        })?;
         let protocol = match protocol.to_ascii_lowercase().as_str() {
             "tcp" => Protocol::Tcp,
             "udp" => Protocol::Udp,
             "sctp" => Protocol::Sctp,
             _ => return Err(format!("{protocol:?} is none of tcp, udp and sctp")),
         };
-        let parsed = address.parse().map_err(|_| match address.parse::<IpAddr>() {
-            Ok(ip) => format!("the port is missing: {}", SocketAddr::new(ip, 80)),
-            Err(_) => "write 10.96.0.10:80 or [fd00::10]:80; a name is not looked up".to_owned(),
-        });
-        Ok(Self { address: parsed?, protocol })
+        Ok(Self { address, protocol })
     }
 }
 
@@ -75,6 +75,7 @@ mod tests {
             ("fd00::1", "[fd00::1]:80"),
             ("10.96.0.10:80/icmp", "tcp, udp and sctp"),
             ("web.default:80", "a name is not looked up"),
+            ("default/web", "a name is not looked up"),
             ("10.96.0.10:65536", "10.96.0.10:80"),
         ] {
             let error = parse(text).unwrap_err();

@@ -28,7 +28,9 @@ mod top;
 mod trace;
 mod watch_args;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use crate::kernel::KernelError;
+use std::{io::IsTerminal as _, path::Path, process::ExitCode};
+use tracing_subscriber::EnvFilter;
 
 /// Runs the command that the process was given.
 #[must_use]
@@ -55,7 +57,7 @@ pub fn main() -> ExitCode {
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
         args::Command::Cleanup(pins) => {
-            crate::kernel::remove(&pins.pin_path).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+            cleanup(&pins.pin_path).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
         }
         args::Command::MountBpffs(pins) => {
             crate::kernel::mount_bpffs(&pins.pin_path).map(|_| ExitCode::SUCCESS).map_err(anyhow::Error::from)
@@ -65,11 +67,25 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| exit::failed(&error))
 }
 
+/// Removes what is pinned, and says whether there was something: a wrong pin path looks like a clean node otherwise.
+fn cleanup(pin_path: &Path) -> Result<(), KernelError> {
+    let was_there = pin_path.exists();
+    crate::kernel::remove(pin_path)?;
+    let path = pin_path.display();
+    if was_there {
+        tracing::info!("every program is detached, and every pin below {path} is removed");
+    } else {
+        tracing::warn!(
+            "nothing is pinned at {path}: where an agent ran with another --pin-path, give that one"
+        );
+    }
+    Ok(())
+}
+
 /// Log lines go to standard error, in colour on a terminal unless NO_COLOR is set (no-color.org);
 /// `RUST_LOG` refines what `--log` sets.
 fn init_logging(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let filter = filter(level, std::env::var("RUST_LOG").ok());
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -79,10 +95,25 @@ fn init_logging(level: &str) {
         .init();
 }
 
+/// What `--log` says, and on top of it what `RUST_LOG` does, if that is a filter: an empty one would silence errors.
+fn filter(level: &str, refinement: Option<String>) -> EnvFilter {
+    let refinement = refinement.filter(|more| !more.trim().is_empty() && EnvFilter::try_new(more).is_ok());
+    EnvFilter::new(refinement.map_or_else(|| level.to_owned(), |more| format!("{level},{more}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser as _;
+
+    #[test]
+    fn the_environment_refines_the_option() {
+        let of = |refinement: &str| filter("info", Some(refinement.to_owned())).to_string();
+        assert_eq!((filter("warn", None).to_string(), of("")), ("warn".to_owned(), "info".to_owned()));
+        assert_eq!((of("error").as_str(), of("=loud=").as_str()), ("error", "info"));
+        let both = of("kube=debug");
+        assert!(both.contains("info") && both.contains("kube=debug"), "{both}");
+    }
 
     #[test]
     fn a_node_without_a_name_is_wrong_usage() {

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use std::{
     future::Future,
+    hash::{BuildHasher as _, RandomState},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -15,7 +16,7 @@ use tokio::{
 
 /// Events that may wait while the API server does not answer.
 const WAITING: usize = 64;
-/// How often one is tried, and how long after each failure: as client-go does.
+/// How often one is tried, and how long after each failure, about: as client-go does.
 const TRIES: u32 = 12;
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -73,9 +74,16 @@ async fn post_all(node: String, sink: impl EventSink, mut notices: Receiver<Noti
             if sink.post(&namespace, &event).await == Posted::Done {
                 break;
             }
-            sleep(PAUSE).await;
+            sleep(pause()).await;
         }
     }
+}
+
+/// [`PAUSE`] on average, by chance from half of it: nodes that lost the API server in one moment do not come in step.
+fn pause() -> Duration {
+    // std seeds its hash maps by the kernel's random numbers.
+    let drawn = RandomState::new().hash_one(0) % 1_024;
+    PAUSE / 2 + PAUSE * drawn as u32 / 1_024
 }
 
 #[cfg(test)]
@@ -118,6 +126,14 @@ mod tests {
     fn an_event_waits_for_the_api_server() {
         assert_eq!(calls(0, 2), ["default: 0", "default: 1"]);
         assert_eq!(calls(2, 2), ["default: 0", "default: 0", "default: 0", "default: 1"]);
+    }
+
+    #[test]
+    fn many_nodes_do_not_come_in_step() {
+        let pauses: Vec<_> = (0..200).map(|_| pause()).collect();
+        assert!(pauses.iter().all(|pause| *pause >= PAUSE / 2 && *pause < PAUSE * 3 / 2));
+        assert!(pauses.iter().any(|pause| *pause < PAUSE * 3 / 4));
+        assert!(pauses.iter().any(|pause| *pause > PAUSE * 5 / 4));
     }
 
     #[test]

@@ -106,9 +106,6 @@ impl DecisionView {
             Counter::PacketTooBig => Some("larger than the way's MTU"),
             Counter::PacketTtlExceeded => Some("its time to live is over"),
             Counter::PacketUnsupported => Some("of a form that is not translated"),
-            Counter::FlowLost => {
-                Some("an answer of a flow that was lost: the node would reset the connection")
-            }
             Counter::FragmentUnknown => Some("the first fragment was not seen"),
             Counter::Inconsistent => Some("the maps contradict each other: a bug in Shunt"),
             Counter::ConnectForwarded

@@ -156,13 +156,7 @@ fn churn(clsact: bool) {
     thread::sleep(Duration::from_millis(200));
     let served: Vec<_> = web.iter().map(Web::served).collect();
     let count = |counter: Counter| (counter.name(), stage.counter(counter));
-    let counters = [
-        Counter::FlowNew,
-        Counter::FlowReplaced,
-        Counter::FlowLost,
-        Counter::PortsExhausted,
-        Counter::FlowsFull,
-    ];
+    let counters = [Counter::FlowNew, Counter::FlowReplaced, Counter::PortsExhausted, Counter::FlowsFull];
     println!(
         "{total} connections and {made} changes in {took:?}; served {served:?}; {:?}",
         counters.map(count)

@@ -69,7 +69,7 @@ impl Talk {
 }
 
 #[test]
-fn a_flow_that_was_evicted_goes_on_with_its_backend_or_stalls() {
+fn a_flow_that_was_evicted_goes_on_with_its_backend_or_ends() {
     for (clsact, masquerade_always) in [(false, true), (true, true), (false, false)] {
         let setup = Setup { flows: ENTRIES, clsact, masquerade_always, ..Setup::default() };
         let Some(mut stage) = Stage::new(&setup) else { return };
@@ -87,12 +87,17 @@ fn a_flow_that_was_evicted_goes_on_with_its_backend_or_stalls() {
                 talks.insert((to, from), talk);
             }
         }
-        let (end, mut leaked) = (Instant::now() + Duration::from_secs(8), 0);
+        let (end, mut leaked, mut reset) = (Instant::now() + Duration::from_secs(8), 0, 0);
         let done = |talks: &BTreeMap<_, Talk>| talks.values().filter(|talk| talk.words == WORDS).count();
-        while Instant::now() < end && done(&talks) * 4 < usize::from(FLOWS) * 3 {
+        while Instant::now() < end && done(&talks) < talks.len() {
             while let Some(packet) = raw.next(Duration::from_millis(2), |packet| packet.protocol == TCP) {
-                // Whom it is from, and that it is no reset.
-                let Some(talk) = talks.get_mut(&packet.ends()) else {
+                let ends = packet.ends();
+                // A backend whose answers find no flow hears from the node's stack that there is no connection.
+                if packet.payload[13] & RST != 0 {
+                    reset += usize::from(talks.remove(&ends).is_some());
+                    continue;
+                }
+                let Some(talk) = talks.get_mut(&ends) else {
                     // The flow of a client whose address a backend of this node sees cannot be told from one that
                     // the backend has by itself.
                     assert!(!masquerade_always, "untranslated: {packet:x?}");
@@ -109,10 +114,9 @@ fn a_flow_that_was_evicted_goes_on_with_its_backend_or_stalls() {
         }
         let done = done(&talks);
         let begun = stage.counter(Counter::FlowNew);
-        let lost = stage.counter(Counter::FlowLost);
-        println!("{done} of {FLOWS} got on, {begun} begun, {lost} answers lost, {leaked} untranslated");
+        println!("{done} of {FLOWS} got on, {begun} begun, {leaked} untranslated, {reset} reset");
         assert!(begun > u64::from(FLOWS) * 2, "{begun}: nothing was evicted");
-        assert!(done * 2 > usize::from(FLOWS), "most of them get on");
+        assert!(done > 0, "some of them get on");
         // Over all of them each backend had some, so a wrong one would have shown.
         let names: BTreeSet<_> =
             talks.values().filter(|talk| talk.words > 0).map(|talk| talk.connection.name()).collect();

@@ -75,8 +75,8 @@ impl Configuration {
         })
     }
 
-    /// The configuration as a configuration file. A word without a value is a comment. With `given`, only words that
-    /// somebody gave.
+    /// The configuration as a configuration file. A word without a value is a comment, and so is what is of no use on
+    /// another node or beside the other words. With `given`, only words that somebody gave, as they were given.
     #[must_use]
     pub fn yaml(&self, given: bool) -> String {
         let wanted = |entry: &&Entry| !given || entry.source != Source::Default;
@@ -87,6 +87,9 @@ impl Configuration {
         let mut text = String::new();
         for (line, entry) in lines.iter().zip(entries) {
             let _ = match &entry.values {
+                Some(_) if !given && entry.is_of_here() => {
+                    writeln!(text, "# {line:width$}# {}", entry.source)
+                }
                 Some(_) => writeln!(text, "{line:width$}  # {}", entry.source),
                 None => writeln!(text, "{line:width$}  # not given"),
             };
@@ -96,6 +99,11 @@ impl Configuration {
 }
 
 impl Entry {
+    /// The name of this host, which is no other node's; and the file whose words stand here themselves.
+    fn is_of_here(&self) -> bool {
+        self.source == Source::HostName || self.word == "kube-proxy-config"
+    }
+
     fn items(&self) -> Vec<&str> {
         let values = self.values.iter().flatten().map(String::as_str);
         match self.form {

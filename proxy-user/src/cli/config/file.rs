@@ -70,6 +70,12 @@ fn unknown(key: &str, words: &Words<'_>) -> String {
     if key == "config" {
         return "a configuration file cannot name another one".to_owned();
     }
+    if ["apiVersion", "kind"].contains(&key) {
+        return format!(
+            "{key:?} is no word of the configuration but of Kubernetes' objects: kube-proxy's own configuration is for \
+             --kube-proxy-config"
+        );
+    }
     match words.nearest(key) {
         Some(word) => format!("{key:?} is no word of the configuration: did you mean {word}?"),
         None => format!("{key:?} is no word of the configuration"),

@@ -59,7 +59,9 @@ pub(super) fn read(text: &str) -> Result<Node, Broken> {
     let raw = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options);
     raw.and_then(|raw| node(raw, text)).map_err(|error| {
         let message = DefaultMessageFormatter.format_message(&error);
-        let message = message.lines().next().unwrap_or_default().to_owned();
+        let message = message.lines().next().unwrap_or_default();
+        // What follows is advice to whoever calls the parser.
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default().to_owned();
         Broken { line: error.location().map(|location| location.line()), message }
     })
 }

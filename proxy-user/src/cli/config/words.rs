@@ -56,11 +56,13 @@ impl<'a> Words<'a> {
         excludes(one, other) || excludes(other, one)
     }
 
-    /// The word that somebody may have meant.
+    /// The word that somebody may have meant; none if more than half of the letters differ.
     pub(super) fn nearest(&self, text: &str) -> Option<&'a str> {
         let letters = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
         let text = letters(text);
-        self.iter().filter_map(Arg::get_long).min_by_key(|word| distance(&letters(word), &text))
+        let words = self.iter().filter_map(Arg::get_long).map(|word| (distance(&letters(word), &text), word));
+        let (distance, word) = words.min_by_key(|(distance, _)| *distance)?;
+        (distance * 2 <= text.chars().count()).then_some(word)
     }
 }
 

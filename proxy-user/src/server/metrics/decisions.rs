@@ -37,8 +37,7 @@ pub(super) const fn path(counter: Counter) -> &'static str {
         | PacketTtlExceeded
         | PacketUnsupported
         | ErrorTranslated
-        | FragmentUnknown
-        | FlowLost => "packet",
+        | FragmentUnknown => "packet",
         Inconsistent | AffinityKept | AffinityNew | TraceLost => "any",
     }
 }
@@ -66,8 +65,7 @@ pub(super) const fn outcome(counter: Counter) -> &'static str {
         | PacketUnreturnable
         | PacketTtlExceeded
         | PacketUnsupported
-        | FragmentUnknown
-        | FlowLost => "dropped",
+        | FragmentUnknown => "dropped",
         ReplyRestored | PeerNameRestored | SourceUnknown | AffinityKept | AffinityNew | ErrorTranslated
         | TraceLost => "other",
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(thiserror::Error, Debug)]
 pub enum KubeError {
     /// No kubeconfig is given, and the pod has no credentials.
-    #[error("no kubeconfig is given, and the credentials of the pod cannot be used: {0}")]
+    #[error("no --kubeconfig is given, and the credentials of the pod cannot be used: {0}")]
     InCluster(#[source] kube::config::InClusterError),
     /// The kubeconfig cannot be used.
     #[error("kubeconfig {}: {source}", path.display())]

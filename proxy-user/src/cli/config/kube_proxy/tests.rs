@@ -63,6 +63,7 @@ fn each_field_has_kube_proxys_meaning() {
 #[test]
 fn what_kube_proxy_would_refuse_is_refused_with_its_line() {
     for (fields, wanted) in [
+        ("mode: iptablse", "f:3: mode is iptables, ipvs or nftables, not \"iptablse\""),
         ("bindAddress: here", "f:3: bindAddress: \"here\" is no IP address"),
         (
             "mode: ipvs\niptables:\n  masqueradeAll: perhaps",

@@ -26,6 +26,10 @@ struct Translation<'a> {
 
 impl<'a> Translation<'a> {
     fn all(&mut self) {
+        let (mode, line) = self.mode();
+        if !["iptables", "ipvs", "nftables"].contains(&mode) {
+            self.refuse(line, format!("mode is iptables, ipvs or nftables, not {mode:?}"));
+        }
         self.texts();
         self.addresses();
         self.node_ports();
