@@ -7,7 +7,7 @@ use proxy_common::{abi::NodeFlags, datapath::Tables as _};
 use shunt::{
     engine::{Engine, Rules},
     model::{Event, Family, ServiceCidr},
-    writer::MemoryMaps,
+    writer::{FaultyWriter, MemoryMaps},
 };
 use support::{
     NODE, offered,
@@ -56,6 +56,22 @@ fn node_ports_answer_on_localhost_although_the_first_list_was_not_complete() {
     engine.hold(false);
     engine.sync().unwrap();
     assert_eq!(engine.writer().node_flags(), LOCALHOST);
+}
+
+/// Else a connection to a Service that is about to be written would be taken for one that no Service has.
+#[test]
+fn what_no_service_has_is_dropped_only_once_all_services_are_written() {
+    let mut fails = true;
+    let fate = || std::mem::take(&mut fails).then_some(0);
+    let writer = FaultyWriter { inner: MemoryMaps::new(&ROOMY), fate };
+    let mut engine = Engine::new(NODE, Rules::default(), writer).unwrap();
+    let cidrs = vec!["10.96.0.0/12".parse().unwrap()];
+    engine.apply(Event::ServiceCidrApplied(ServiceCidr { name: "kubernetes".into(), cidrs }));
+    engine.apply(service(0, Family::V4, 80));
+    engine.sync().unwrap_err();
+    assert_eq!(engine.writer().inner.node_flags(), LOCALHOST);
+    engine.sync().unwrap();
+    assert_eq!(engine.writer().inner.node_flags(), NodeFlags::SERVICE_CIDRS.union(LOCALHOST));
 }
 
 #[test]

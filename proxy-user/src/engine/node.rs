@@ -35,9 +35,11 @@ impl<W: Writer> Engine<W> {
         for address in loopback {
             flags |= if address.is_ipv4() { NodeFlags::LOCALHOST_V4 } else { NodeFlags::LOCALHOST_V6 };
         }
-        // A list that is not complete yet says nothing about the ServiceCIDRs that a former agent left.
-        let former = self.held && self.table.node_flags().contains(NodeFlags::SERVICE_CIDRS);
-        if former || networks.iter().any(|(_, network)| *network == Network::Services) {
+        // What no Service has is dropped only once every Service was programmed; and a list that is not complete yet
+        // says nothing about the ServiceCIDRs that a former agent left.
+        let former = self.table.node_flags().contains(NodeFlags::SERVICE_CIDRS);
+        let known = networks.iter().any(|(_, network)| *network == Network::Services);
+        if former && self.held || known && (former || self.filled) {
             flags |= NodeFlags::SERVICE_CIDRS;
         }
         self.table.set_node_flags(flags, &mut self.plan);

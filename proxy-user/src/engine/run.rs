@@ -39,6 +39,8 @@ pub struct Engine<W> {
     adopted: Adopted,
     /// The first complete list has been programmed.
     synced: bool,
+    /// And the kernel has taken it.
+    pub(super) filled: bool,
     /// What the maps say of this node may be out of date.
     node_changed: bool,
     /// The map that had no room for what is to be said of this node.
@@ -81,6 +83,7 @@ impl<W: Writer + MapReader> Engine<W> {
             programmed: Vec::new(),
             adopted,
             synced: false,
+            filled: false,
             node_changed: true,
             node_unplaced: None,
             held: false,
@@ -152,6 +155,11 @@ impl<W: Writer> Engine<W> {
             self.node_unplaced = unplaced;
         }
         self.program(WhenFull::Keep, &mut report)?;
+        if self.synced && !std::mem::replace(&mut self.filled, true) {
+            // Only now it is known which addresses of the ServiceCIDRs no Service has.
+            self.node_unplaced = self.plan_node().err();
+            self.program(WhenFull::Keep, &mut report)?;
+        }
         // Entries that were freed are worth a grace period only to those who wait for room.
         while let Some(retry) = self.next_retry() {
             if self.table.wants_grace() {
