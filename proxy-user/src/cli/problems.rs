@@ -5,22 +5,25 @@ use crate::{
     engine::{Rules, SyncReport},
     select::NodePortAddresses,
     server::News,
-    source::manifests::{Problem, Severity},
+    source::{Severity, manifests::Problem},
     table::{Conflict, Full},
     view::KeyParts,
 };
 use proxy_common::abi::Scope;
 use std::{collections::BTreeSet, net::SocketAddr};
 
+/// Logs something that a source has to say.
+pub fn log(severity: Severity, what: impl std::fmt::Display) {
+    match severity {
+        Severity::Info => tracing::info!("{what}"),
+        Severity::Warning => tracing::warn!("{what}"),
+        Severity::Error => tracing::error!("{what}"),
+    }
+}
+
 /// Logs each problem at its severity; true if one of them is an error.
 pub fn log_problems(problems: &[Problem]) -> bool {
-    for problem in problems {
-        match problem.severity {
-            Severity::Info => tracing::info!("{problem}"),
-            Severity::Warning => tracing::warn!("{problem}"),
-            Severity::Error => tracing::error!("{problem}"),
-        }
-    }
+    problems.iter().for_each(|problem| log(problem.severity, problem));
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 

@@ -57,7 +57,7 @@ async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
     };
     let dataplane = Dataplane::open(node, rules.clone(), &options)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node, "begun: programs are in place, lists follow");
-    let mut source = source.start(&dataplane).await?;
+    let mut source = source.start(&dataplane);
     let recorder = source.cluster().map(|cluster| EventRecorder::start(node.to_owned(), cluster.events()));
     let teller = Teller(recorder.map(Arc::new));
     teller.record(ignored(&args.configuration));

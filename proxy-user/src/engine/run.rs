@@ -150,14 +150,12 @@ impl<W: Writer> Engine<W> {
         let mut report = SyncReport::default();
         if std::mem::take(&mut self.node_changed) || self.node_unplaced.is_some() {
             self.plan_health_addresses();
-            let unplaced = self.plan_node().err();
-            report.node_unplaced = unplaced.filter(|_| unplaced != self.node_unplaced);
-            self.node_unplaced = unplaced;
+            self.describe_node(&mut report);
         }
         self.program(WhenFull::Keep, &mut report)?;
         if self.synced && !std::mem::replace(&mut self.filled, true) {
             // Only now it is known which addresses of the ServiceCIDRs no Service has.
-            self.node_unplaced = self.plan_node().err();
+            self.describe_node(&mut report);
             self.program(WhenFull::Keep, &mut report)?;
         }
         // Entries that were freed are worth a grace period only to those who wait for room.
@@ -173,6 +171,15 @@ impl<W: Writer> Engine<W> {
         report.newly_unplaced.retain(|new| self.waiting.values().flatten().any(|u| u == new));
         report.health = self.health.committed();
         Ok(report)
+    }
+
+    /// Plans what the maps say of this node, and reports a map that has no room for it, unless that was said before.
+    fn describe_node(&mut self, report: &mut SyncReport) {
+        let unplaced = self.plan_node().err();
+        if unplaced != self.node_unplaced {
+            report.node_unplaced = unplaced;
+            self.node_unplaced = unplaced;
+        }
     }
 
     /// Frees what waits for a grace period, so that the maps hold nothing that is not in use.

@@ -62,11 +62,11 @@ impl Reason {
     #[must_use]
     pub const fn action(self) -> &'static str {
         match self {
-            Self::Starting => "StartKubeProxyReplacement",
+            Self::Starting | Self::FailedToStartProxierHealthcheck | Self::FailedToStartMetricServer => {
+                "StartKubeProxyReplacement"
+            }
             Self::MapFull | Self::AddressConflict => "ProgramService",
             Self::FailedToStartServiceHealthcheck => "Listen",
-            Self::FailedToStartProxierHealthcheck => "StartKubeProxyReplacement",
-            Self::FailedToStartMetricServer => "StartKubeProxyReplacement",
             Self::ConfigIgnored => "ReadConfiguration",
             Self::ListHeldBack | Self::ListReleased | Self::ListForbidden => "ListObjects",
             Self::KubeProxyFound => "LookForKubeProxy",

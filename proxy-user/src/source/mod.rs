@@ -25,6 +25,8 @@ pub mod kubernetes;
 pub mod manifests;
 #[cfg(feature = "agent")]
 mod netlink;
+mod severity;
 
 #[cfg(feature = "agent")]
 pub use netlink::NetlinkError;
+pub use severity::Severity;

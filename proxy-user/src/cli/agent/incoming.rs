@@ -11,11 +11,11 @@ use crate::{
     recorder::{Notice, Reason},
     server::ApiSnapshot,
     source::{
-        kube::{self, Batch, KubeSource, KubeStats, Pinned, Severity},
+        kube::{self, Batch, Credentials, KubeSource, KubeStats, Pinned},
         manifests::Changes,
     },
 };
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// What has changed.
 #[derive(Default)]
@@ -45,7 +45,7 @@ pub enum Prepared {
     /// Files, followed by a thread; and what was read of them.
     Manifests(Follower, Changes),
     /// An API server, whose credentials could be read.
-    Cluster(Box<kube::Options>),
+    Cluster(Box<Credentials>),
 }
 
 impl Prepared {
@@ -60,29 +60,20 @@ impl Prepared {
                 Ok(Self::Manifests(follower, first))
             }
             run_args::Source::Cluster(args) => {
-                let options = options(args, node);
-                KubeSource::check(&options).await?;
-                Ok(Self::Cluster(Box::new(options)))
+                Ok(Self::Cluster(Box::new(Credentials::read(options(args, node)).await?)))
             }
         }
     }
 
     /// Begins. Where a former agent's maps serve meanwhile, the API server is asked at a moment drawn by chance, and its
     /// first lists are measured by what is in the maps.
-    ///
-    /// # Errors
-    /// Where the credentials cannot be read any more.
-    pub async fn start(self, dataplane: &Dataplane) -> anyhow::Result<Source> {
+    pub fn start(self, dataplane: &Dataplane) -> Source {
         match self {
-            Self::Manifests(follower, first) => Ok(Source::Manifests(follower, Some(first))),
-            Self::Cluster(mut options) => {
+            Self::Manifests(follower, first) => Source::Manifests(follower, Some(first)),
+            Self::Cluster(credentials) => {
                 let services = dataplane.adopted_services();
                 let endpoints = dataplane.engine().usage().backends as usize;
-                options.pinned = Pinned { services, endpoints };
-                if services == 0 {
-                    options.startup_spread = Duration::ZERO;
-                }
-                Ok(Source::Cluster(Box::new(KubeSource::start(*options).await?)))
+                Source::Cluster(Box::new(credentials.over(Pinned { services, endpoints }).start()))
             }
         }
     }
@@ -154,13 +145,7 @@ impl From<Changes> for Incoming {
 
 impl From<Batch> for Incoming {
     fn from(Batch { events, problems, triggers, notices, synced }: Batch) -> Self {
-        for problem in &problems {
-            match problem.severity {
-                Severity::Info => tracing::info!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-                Severity::Error => tracing::error!("{problem}"),
-            }
-        }
+        problems.iter().for_each(|problem| problems::log(problem.severity, problem));
         let notices = notices.iter().map(notice).collect();
         Self { events, listed: synced, triggers, notices, ..Self::default() }
     }

@@ -101,7 +101,7 @@ impl Agent {
         own_node.first().into_iter().for_each(|event| dataplane.apply(event));
         let now = Instant::now();
         let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);
-        Self {
+        let mut agent = Self {
             dataplane,
             health,
             health_checks,
@@ -120,7 +120,10 @@ impl Agent {
             packets: parts.packets,
             flows: FlowCollection::new(now),
             kube_proxy: KubeProxyWatch::new(handover, now),
-        }
+        };
+        // Before a packet is translated for the first time.
+        agent.look_for_kube_proxy();
+        agent
     }
 
     /// Waits until something of its own is due, and does it.
@@ -152,8 +155,7 @@ impl Agent {
         if let Err(error) = self.dataplane.settle() {
             tracing::warn!("{error}; what was freed waits until somebody needs the room");
         }
-        let engine = self.dataplane.engine();
-        self.metrics.filled(engine.usage(), engine.writer().capacities());
+        self.measure_room();
         self.look_for_conflicts();
     }
 
@@ -193,10 +195,6 @@ impl Agent {
         }
         if self.has_nodes {
             self.health.node(self.own_node.eligibility());
-        }
-        if !self.ready {
-            // Before a packet is translated for the first time.
-            self.look_for_kube_proxy();
         }
         self.health.queued(start);
         self.metrics.queued(SystemTime::now());
@@ -246,10 +244,15 @@ impl Agent {
     /// Writes down what a sync has done.
     fn measure(&self, report: &SyncReport, took: Duration) {
         self.metrics.synced(report, took, !self.ready, SystemTime::now());
-        let engine = self.dataplane.engine();
-        self.metrics.filled(engine.usage(), engine.writer().capacities());
+        self.measure_room();
         self.metrics.unplaced(self.dataplane.unplaced().len());
         self.metrics.devices_wanted(self.packets.wanted());
+    }
+
+    /// Writes down how full the maps are.
+    fn measure_room(&self) {
+        let engine = self.dataplane.engine();
+        self.metrics.filled(engine.usage(), engine.writer().capacities());
     }
 }
 

@@ -1,6 +1,7 @@
 //! How many problems are told. Pure: it is told what time it is.
 
-use super::problem::{About, Problem, Severity};
+use super::problem::{About, Problem};
+use crate::source::Severity;
 use std::time::{Duration, Instant};
 
 /// So many of one sort may come at once …

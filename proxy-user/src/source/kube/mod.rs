@@ -53,6 +53,7 @@
 
 mod backoff;
 mod connect;
+mod credentials;
 mod decode;
 mod describe;
 mod ending;
@@ -77,11 +78,13 @@ mod staged;
 mod stats;
 mod watch;
 
+pub use crate::source::Severity;
+pub use credentials::Credentials;
 pub use error::KubeError;
 pub use events::KubeEvents;
 pub use kind::Kind;
 pub use notice::{Confirmed, Notice};
 pub use options::{Options, Pinned};
-pub use problem::{About, Problem, Severity};
+pub use problem::{About, Problem};
 pub use source::{Batch, KubeSource};
 pub use stats::{KubeSnapshot, KubeStats, Outcome, Verb};

@@ -2,9 +2,12 @@
 
 use super::{
     notice::Notice,
-    problem::{About, Problem, Severity},
+    problem::{About, Problem},
 };
-use crate::model::{Event, Family};
+use crate::{
+    model::{Event, Family},
+    source::Severity,
+};
 use std::time::SystemTime;
 
 /// Changes and problems, in their order.

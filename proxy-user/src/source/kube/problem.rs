@@ -1,18 +1,10 @@
 //! What the operator should hear of, and how often.
 
-use crate::source::kubernetes::{ObjectId, Warning, printable};
+use crate::source::{
+    Severity,
+    kubernetes::{ObjectId, Warning, printable},
+};
 use std::fmt;
-
-/// How much a [`Problem`] matters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Severity {
-    /// Worth a line: what was wrong is over.
-    Info,
-    /// A field was not taken as written, or the server did not answer as it should.
-    Warning,
-    /// An object is left out, or nothing can be heard of a kind until somebody acts.
-    Error,
-}
 
 /// What a [`Problem`] is about.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,7 +1,7 @@
 //! The source: a watcher for each kind, and what they hand on as one.
 
 use super::{
-    connect::Origin,
+    credentials::Credentials,
     error::KubeError,
     events::KubeEvents,
     follow::{Follow, Limits},
@@ -9,8 +9,7 @@ use super::{
     limiter::Limiter,
     notice::Notice,
     options::Options,
-    problem::{About, Problem, Severity},
-    random::Random,
+    problem::Problem,
     servers::Servers,
     stats::KubeStats,
     watch::{Delivery, Watcher},
@@ -60,14 +59,6 @@ pub struct Batch {
 }
 
 impl KubeSource {
-    /// Reads the credentials as [`Self::start`] would, and asks nobody.
-    ///
-    /// # Errors
-    /// Credentials that cannot be read or make no sense; see [`KubeError`].
-    pub async fn check(options: &Options) -> Result<(), KubeError> {
-        Servers::new(Origin::of(options)?, &mut Random::fresh()).await.map(drop)
-    }
-
     /// Begins to follow the API server. Credentials are read, connections are not waited for: where no server answers,
     /// the source goes on asking.
     ///
@@ -77,23 +68,11 @@ impl KubeSource {
     /// # Panics
     /// Outside of a tokio runtime with time and I/O.
     pub async fn start(options: Options) -> Result<Self, KubeError> {
-        if options.node.is_empty() {
-            return Err(KubeError::NoNode);
-        }
-        let random = options.seed.map_or_else(Random::fresh, Random::seeded);
-        let mut random = random.with_jitter(options.jitter);
-        let origin = Origin::of(&options)?;
-        let mut first = Vec::new();
-        let on_cluster_ip = origin.is_cluster_ip();
-        let servers = Arc::new(Servers::new(origin, &mut random).await?);
-        if on_cluster_ip {
-            let text = format!(
-                "API server {}: that is a Service, which some proxy must serve before this one can; give the servers' \
-                 own addresses by --api-server",
-                servers.current().url
-            );
-            first.push(Problem::new(Severity::Warning, About::Server, text));
-        }
+        Ok(Credentials::read(options).await?.start())
+    }
+
+    pub(super) fn follow(credentials: Credentials) -> Self {
+        let Credentials { options, servers, mut random, problems } = credentials;
         let (sender, deliveries) = mpsc::channel(WAITING);
         let (confirmed, confirmation) = watch::channel(0);
         let stats = Arc::new(KubeStats::default());
@@ -113,16 +92,16 @@ impl KubeSource {
             };
             watchers.spawn(watcher.run(wait));
         }
-        Ok(Self {
+        Self {
             deliveries,
             confirmed,
             missing: Kind::ALL.into(),
             limiter: Limiter::new(Instant::now()),
             stats,
             servers,
-            first,
+            first: problems,
             watchers,
-        })
+        }
     }
 
     /// Waits for something, and gives all that is ready. Cancel-safe: what was not given comes next time.

@@ -10,12 +10,13 @@ use super::{
     lines::{Line, Lines},
     news::News,
     options::Options,
-    problem::{About, Problem, Severity},
+    problem::{About, Problem},
     random::Random,
     request::Request,
     servers::{Current, Servers},
     stats::{KubeStats, Outcome, Verb},
 };
+use crate::source::Severity;
 use bytes::Bytes;
 use http::{Response, header};
 use http_body_util::BodyExt as _;

@@ -3,9 +3,12 @@
 use super::{
     file::Entry,
     object::Object,
-    problem::{Place, Problem, Severity},
+    problem::{Place, Problem},
 };
-use crate::{model::Event, source::kubernetes::ObjectId};
+use crate::{
+    model::Event,
+    source::{Severity, kubernetes::ObjectId},
+};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,

@@ -22,6 +22,7 @@ mod unknown;
 mod watcher;
 mod watches;
 
-pub use problem::{ManifestError, Place, Problem, Severity};
+pub use crate::source::Severity;
+pub use problem::{ManifestError, Place, Problem};
 pub use set::{Changes, ManifestSet};
 pub use watcher::ManifestWatcher;

@@ -1,12 +1,15 @@
 //! One document's value → objects of the model: which kind it is, the API's type, the conversion.
 
 use super::{
-    problem::{Place, Problem, Severity},
+    problem::{Place, Problem},
     unknown,
 };
 use crate::{
     model::{self, Event},
-    source::kubernetes::{self, Converted, NAME_RULE, ObjectId, is_dns_name},
+    source::{
+        Severity,
+        kubernetes::{self, Converted, NAME_RULE, ObjectId, is_dns_name},
+    },
 };
 use k8s_openapi::{
     Resource,

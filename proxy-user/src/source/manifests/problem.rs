@@ -1,6 +1,6 @@
 //! What went wrong, and where: the file, the document in it, the object.
 
-use crate::source::kubernetes::printable;
+use crate::source::{Severity, kubernetes::printable};
 use smol_str::SmolStr;
 use std::{
     fmt, io,
@@ -35,17 +35,6 @@ pub enum ManifestError {
     /// The thread that follows the files could not be started.
     #[error("watching manifests: starting a thread: {0}")]
     Thread(#[source] io::Error),
-}
-
-/// How much a [`Problem`] matters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Severity {
-    /// Worth a line: a document of a kind that a service proxy does not read, a file that is gone.
-    Info,
-    /// A field or an object was not taken as written.
-    Warning,
-    /// A document or a file was left out; what it last held stays.
-    Error,
 }
 
 /// Something about the manifests that the user should hear of.

@@ -4,9 +4,9 @@ use super::{
     diff::{self, Objects},
     file::File,
     listing::{Failed, Listing},
-    problem::{ManifestError, Place, Problem, Severity},
+    problem::{ManifestError, Place, Problem},
 };
-use crate::model::Event;
+use crate::{model::Event, source::Severity};
 use std::{
     collections::{BTreeSet, HashMap},
     mem,

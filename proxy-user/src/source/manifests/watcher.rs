@@ -2,10 +2,11 @@
 
 use super::{
     debounce::{Burst, Change},
-    problem::{ManifestError, Place, Problem, Severity},
+    problem::{ManifestError, Place, Problem},
     set::{Changes, ManifestSet},
     watches::Watches,
 };
+use crate::source::Severity;
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, ModifyKind},

@@ -5,11 +5,11 @@ use super::{
         decode,
         ending::Ending,
         news::News,
-        problem::{About, Problem, Severity},
+        problem::{About, Problem},
     },
     Follow, Next,
 };
-use crate::model::ObjectName;
+use crate::{model::ObjectName, source::Severity};
 use std::time::Instant;
 
 impl Follow {

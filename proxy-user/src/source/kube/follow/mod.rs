@@ -14,11 +14,12 @@ use super::{
     known::Known,
     news::News,
     notice::Notice,
-    problem::{About, Problem, Severity},
+    problem::{About, Problem},
     random::Random,
     request::{Request, State},
     staged::Staged,
 };
+use crate::source::Severity;
 use std::time::{Duration, SystemTime};
 
 /// Times and limits of the protocol; see the options of the source.

@@ -5,10 +5,11 @@ use super::{
         guard::Verdict,
         news::News,
         notice::{Confirmed, Notice},
-        problem::{About, Severity},
+        problem::About,
     },
     Follow, Next,
 };
+use crate::source::Severity;
 use std::time::Instant;
 
 impl Follow {
