@@ -169,6 +169,9 @@ fn who_sees_the_packets_of_a_device_first_is_named() {
             assert_found(&lab, &[(egress.0, egress.1, &["out ("]), (ingress.0, ingress.1, &[who])]);
             // The kernel lets go of a link that is merely closed some time later.
             tcx.iter().chain([&out]).for_each(|link| link.detach().unwrap());
+            if clsact {
+                Tc::open().unwrap().remove_filter(device, TcHook::Ingress, (1, 1)).unwrap();
+            }
             let (xdp, pin) = (foreign("xdp", BPF_PROG_TYPE_XDP, BPF_XDP, 2), lab.bpffs.path().join("xdp"));
             xdp.pin(&pin).unwrap();
             let mut attach = Command::new("bpftool");
