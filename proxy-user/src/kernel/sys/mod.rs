@@ -22,7 +22,7 @@ mod test_run;
 mod xdp;
 mod xtables;
 
-pub use call::calls;
+pub use call::{ObjectKind, calls, open_any};
 pub use devices::{devices, has_device};
 pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};
