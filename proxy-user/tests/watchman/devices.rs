@@ -137,7 +137,7 @@ fn pins_and_entries_of_devices_are_restored_without_attaching_anew() {
             fs::remove_file(links(&stage.lab).join(format!("ingress-{device}"))).unwrap();
         }
         kernel.packets().detach(device).unwrap();
-        assert_eq!(stage.running(device), [Vec::new(), Vec::new()]);
+        assert!(stage.running(device).iter().all(Vec::is_empty));
     });
 }
 

@@ -6,7 +6,7 @@ use super::finding::{Fault, Finding, Hook};
 use crate::kernel::attach::PROGRAMS;
 use crate::kernel::bpffs::PinDirs;
 use crate::kernel::error::KernelError;
-use crate::kernel::object::{self, MAPS, MapName};
+use crate::kernel::object::{self, MAPS, MapName, STAGE_PROGRAMS, STAGES};
 use crate::kernel::packets::{self, PacketHook};
 use crate::kernel::pinned::open_pin;
 use crate::kernel::shape::MapShape;
@@ -40,6 +40,8 @@ pub fn recover(pin_path: &Path, dirs: &PinDirs) -> Result<Vec<Finding>, KernelEr
                     None => continue,
                 }
             }
+            // A symbolic link may lead nowhere.
+            Err(error @ KernelError::NotPinned { .. }) if pin.symlink_metadata().is_ok() => error.to_string(),
             Err(KernelError::NotPinned { .. }) if served.is_none() => continue,
             Err(KernelError::NotPinned { .. }) => "its pin was gone".to_owned(),
             // EACCES is said of a directory too.
@@ -79,19 +81,34 @@ fn instances(dirs: &PinDirs) -> usize {
 
 /// The maps by which attached programs of this pin path serve, by name; `None` where they are not of one mind.
 fn serving(dirs: &PinDirs) -> BTreeMap<String, Option<(u32, MapFd)>> {
-    let mut ids = BTreeSet::new();
-    for program in programs(dirs) {
-        if let Ok(Some(info)) = ProgramInfo::by_id(program) {
-            ids.extend(info.maps);
-        }
-    }
     let mut maps = BTreeMap::new();
-    for id in ids {
+    let mut ids = maps_of(programs(dirs));
+    let mut known = BTreeSet::new();
+    while let Some(id) = ids.pop_first() {
         let Ok(Some(map)) = MapFd::by_id(id) else { continue };
         let Ok((id, name)) = map.identity() else { continue };
+        known.insert(id);
+        if name == STAGES {
+            // The programs in it serve as the one does that goes on in them. The kernel empties it when no process has it
+            // open and no pin of it is left, so there may be none.
+            ids.extend(maps_of(stages(&map)).difference(&known));
+        }
         maps.entry(name).and_modify(|known| *known = None).or_insert(Some((id, map)));
     }
     maps
+}
+
+/// Ids of the maps that programs use.
+fn maps_of(programs: BTreeSet<u32>) -> BTreeSet<u32> {
+    let infos = programs.into_iter().filter_map(|program| ProgramInfo::by_id(program).ok()?);
+    infos.flat_map(|info| info.maps).collect()
+}
+
+/// Ids of the programs that stand in STAGES: what a process reads there.
+fn stages(map: &MapFd) -> BTreeSet<u32> {
+    let indices = (0..STAGE_PROGRAMS.len() as u32).map(u32::to_ne_bytes);
+    let ids = indices.filter_map(|index| map.lookup(&index).ok()?.try_into().map(u32::from_ne_bytes).ok());
+    ids.collect()
 }
 
 /// Ids of the programs that run by links which are pinned here, and by filters that are named after them.
