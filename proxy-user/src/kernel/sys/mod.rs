@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, reason = "the kernel is given addresses")]
 
+mod btf;
 mod call;
 mod devices;
 mod link;
@@ -19,6 +20,7 @@ mod tcx;
 mod test_run;
 mod xtables;
 
+pub use btf::{MapTypes, btf_bytes, map_types};
 pub use call::calls;
 pub use devices::{devices, has_device};
 pub use link::{CgroupLink, LinkFd, effective_programs};
