@@ -32,17 +32,17 @@ pub struct Engine<W> {
     pub(super) cluster: Cluster,
     pub(super) rules: Rules,
     pub(super) table: Table,
-    writer: W,
+    pub(super) writer: W,
     /// What is programmed of each service, by [`ServiceId::index`].
-    programmed: Vec<Handles>,
+    pub(super) programmed: Vec<Handles>,
     /// Service ports found in the maps at start and not asked for yet.
-    adopted: Adopted,
+    pub(super) adopted: Adopted,
     /// The first complete list has been programmed.
-    synced: bool,
+    pub(super) synced: bool,
     /// And the kernel has taken it.
     pub(super) filled: bool,
     /// What the maps say of this node may be out of date.
-    node_changed: bool,
+    pub(super) node_changed: bool,
     /// The map that had no room for what is to be said of this node.
     node_unplaced: Option<Full>,
     /// What was applied so far is known to be no complete list.
@@ -52,7 +52,7 @@ pub struct Engine<W> {
     /// Services with a port that does not fit.
     waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
-    kept: Vec<ServiceId>,
+    pub(super) kept: Vec<ServiceId>,
     /// Frontends or prefixes were deleted since those services were last tried.
     made_room: bool,
     pub(super) health: HealthChecks,
@@ -64,7 +64,7 @@ pub struct Engine<W> {
 }
 
 /// The service ports of one Service.
-type Handles = SmallVec<[PortHandle; 4]>;
+pub(super) type Handles = SmallVec<[PortHandle; 4]>;
 
 impl<W: Writer + MapReader> Engine<W> {
     /// An engine for the node `node_name` under an operator's rules, over maps that may hold what a former

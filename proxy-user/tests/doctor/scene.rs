@@ -55,7 +55,10 @@ impl Scene {
     pub fn diagnosis(&self, more: &[&str]) -> Diagnosis {
         let said = self.doctor(&[&["-o", "json"], more].concat());
         let json = serde_json::from_str(&said.out);
-        Diagnosis { code: said.code.unwrap(), json: json.unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err)) }
+        Diagnosis {
+            code: said.code.unwrap(),
+            json: json.unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err)),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ impl Contradictions {
     pub fn read(maps: &impl MapReader) -> Result<Self, WriteError> {
         let (mut found, mut reached) = (Self::default(), BTreeSet::new());
         for (key, value) in maps.frontends()? {
-            if !value.is_of(check_of(&key)) {
+            if !value.is_of(key.check()) {
                 found.astray.push(format!("{} (its value is another key's)", frontend(&key)));
             } else if value.kind().leads_to_service() {
                 reached.insert(value.service);
@@ -145,13 +145,6 @@ fn broken(
 fn name(maps: &impl MapReader, index: u32) -> String {
     port_id(maps, index)
         .map_or_else(|| format!("service {index}, whose name cannot be read"), |id| id.to_string())
-}
-
-fn check_of(key: &FrontendKey) -> u32 {
-    match key {
-        FrontendKey::V4(key) => key.check(),
-        FrontendKey::V6(key) => key.check(),
-    }
 }
 
 fn frontend(key: &FrontendKey) -> String {
