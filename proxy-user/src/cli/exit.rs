@@ -32,9 +32,12 @@ pub fn failed_apart(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return code;
     }
-    let is_usage =
-        |cause: &(dyn std::error::Error + 'static)| cause.is::<Usage>() || cause.is::<ManifestError>();
-    ExitCode::from(if error.chain().any(is_usage) { EX_USAGE } else { EX_SOFTWARE })
+    ExitCode::from(if is_usage(error) { EX_USAGE } else { EX_SOFTWARE })
+}
+
+/// Whether arguments do not fit, or name a manifest that is not there.
+pub fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Usage>() || cause.is::<ManifestError>())
 }
 
 /// The error and its causes, without those whose text an error above them has in its own.
