@@ -37,13 +37,13 @@ pub struct Engine<W> {
     /// What is programmed of each service, by [`ServiceId::index`].
     pub(super) programmed: Vec<Handles>,
     /// Service ports found in the maps at start and not asked for yet.
-    adopted: Adopted,
+    pub(super) adopted: Adopted,
     /// The first complete list has been programmed.
     pub(super) synced: bool,
     /// And the kernel has taken it.
     pub(super) filled: bool,
     /// What the maps say of this node may be out of date.
-    node_changed: bool,
+    pub(super) node_changed: bool,
     /// The map that had no room for what is to be said of this node.
     pub(super) node_unplaced: Option<Full>,
     /// What was applied so far is known to be no complete list.
@@ -53,7 +53,7 @@ pub struct Engine<W> {
     /// Services with a port that does not fit.
     pub(super) waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
-    kept: Vec<ServiceId>,
+    pub(super) kept: Vec<ServiceId>,
     /// Frontends or prefixes were deleted, or maps have grown, since those services were last tried.
     pub(super) made_room: bool,
     pub(super) growing: Growing,
