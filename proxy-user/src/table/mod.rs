@@ -15,6 +15,7 @@ mod adopt;
 mod buddy;
 mod change;
 mod claims;
+mod found;
 mod node;
 mod plan;
 mod pool;
