@@ -106,7 +106,8 @@ fn service(number: u32) -> Value {
 /// An endpoint of a service, and how it is.
 fn endpoint(address: String, service: u32, place: u32, of: u32) -> Value {
     let drains = service % 9 == 6 && place + 1 == of;
-    let node = if service % 8 == 0 && place == 0 { NODE.into() } else { format!("node-{}", place % 7) };
+    let node =
+        if service.is_multiple_of(8) && place == 0 { NODE.into() } else { format!("node-{}", place % 7) };
     json!({
         "addresses": [address], "nodeName": node,
         "conditions": {"ready": !drains, "serving": true, "terminating": drains},

@@ -3,13 +3,23 @@
 #![cfg(feature = "agent")]
 #![allow(clippy::unwrap_used, reason = "the harness is a test as a whole, but no #[test] function")]
 
+mod agent;
+#[path = "../kube_source/api.rs"]
+#[allow(dead_code, reason = "each test file uses its own part")]
+mod api;
 mod changes;
 mod cluster;
+#[path = "../command/mod.rs"]
+mod command;
 mod counted;
 mod engine;
+#[path = "../kube_source/http.rs"]
+#[allow(dead_code, reason = "each test file uses its own part")]
+mod http;
 #[path = "../kube_source/objects.rs"]
 #[allow(dead_code, reason = "each test file uses its own part")]
 mod objects;
+mod traced;
 
 use cluster::Size;
 
