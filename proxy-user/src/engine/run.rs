@@ -273,7 +273,7 @@ impl<W: Writer> Engine<W> {
                 }
                 self.table.drop_unclaimed();
             }
-            self.table.settle(&mut self.plan);
+            self.table.settle(self.cluster.pending() == 0, &mut self.plan);
             let before = report.deletes;
             let removes_prefixes = !self.plan.prefix_deletes.is_empty();
             let outcome = execute(&mut self.plan, &mut self.table, &mut self.writer, report);

@@ -1,7 +1,7 @@
 //! From what the agent is told to the kernel, and from what came of it to everybody who asks.
 
 use super::{
-    Incoming, OwnNode, Packets, Teller, collect::FlowCollection, kube_proxy::KubeProxyWatch,
+    Incoming, OwnNode, Packets, Teller, added::added, collect::FlowCollection, kube_proxy::KubeProxyWatch,
     stale::StaleSockets,
 };
 use crate::{
@@ -169,7 +169,7 @@ impl Agent {
     fn look_for_conflicts(&mut self) {
         let mut found = self.dataplane.conflicts();
         found.retain(problems::is_conflict);
-        self.teller.conflicts(found.iter().filter(|conflict| !self.conflicts.contains(conflict)));
+        self.teller.conflicts(added(&self.conflicts, &found));
         self.metrics.conflicts(found.len());
         (self.conflicts, self.looked) = (found, Instant::now());
     }
