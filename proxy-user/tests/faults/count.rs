@@ -1,4 +1,7 @@
 //! What is counted while a fault happens.
+//!
+//! Some faults take away what a client comes by: a device is deleted, programs are detached. What such a client had under
+//! way in that time, the gap, is counted apart: no backend could have served it.
 
 use crate::dial::{Failed, Protocol, Way};
 use std::{
@@ -19,6 +22,14 @@ pub enum Phase {
 }
 
 const PHASES: [Phase; 3] = [Phase::Before, Phase::During, Phase::After];
+
+/// A moment at which something began.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    phase: Phase,
+    gap: u64,
+    at: Instant,
+}
 
 /// Something that should have worked.
 #[derive(Clone, Debug)]
@@ -51,8 +62,12 @@ pub struct Counts {
     pub streams: AtomicU64,
     pub flows: AtomicU64,
     slowest_micros: AtomicU64,
+    /// Odd while there is a gap.
+    gap: AtomicU64,
+    unserved: AtomicU64,
     failures: Mutex<Vec<Failure>>,
     broken: Mutex<Vec<Failure>>,
+    severed: Mutex<Vec<Failure>>,
     moved: Mutex<Vec<Failure>>,
 }
 
@@ -67,8 +82,11 @@ impl Counts {
             streams: AtomicU64::new(0),
             flows: AtomicU64::new(0),
             slowest_micros: AtomicU64::new(0),
+            gap: AtomicU64::new(0),
+            unserved: AtomicU64::new(0),
             failures: Mutex::default(),
             broken: Mutex::default(),
+            severed: Mutex::default(),
             moved: Mutex::default(),
         }
     }
@@ -81,16 +99,38 @@ impl Counts {
         self.phase.store(phase as usize, Relaxed);
     }
 
-    /// A connection that was begun in a phase was served.
-    pub fn served(&self, way: &Way, phase: Phase, took: Duration) {
+    /// A gap begins or ends.
+    pub fn set_gap(&self, is_open: bool) {
+        let was = self.gap.fetch_add(1, Relaxed);
+        assert_eq!(was % 2 == 1, !is_open, "gaps are one after the other");
+    }
+
+    /// Something begins.
+    pub fn begin(&self) -> Begun {
+        Begun { phase: self.phase(), gap: self.gap.load(Relaxed), at: Instant::now() }
+    }
+
+    /// Whether it was under way in a gap that concerns it.
+    fn is_severed(&self, way: &Way, begun: &Begun) -> bool {
+        way.severed && (begun.gap % 2 == 1 || self.gap.load(Relaxed) != begun.gap)
+    }
+
+    /// A connection was served.
+    pub fn served(&self, way: &Way, begun: &Begun) {
         let by_phase = if way.protocol == Protocol::Tcp { &self.tcp } else { &self.udp };
-        by_phase[phase as usize].fetch_add(1, Relaxed);
-        self.slowest_micros.fetch_max(took.as_micros() as u64, Relaxed);
+        by_phase[begun.phase as usize].fetch_add(1, Relaxed);
+        if !self.is_severed(way, begun) {
+            self.slowest_micros.fetch_max(begun.at.elapsed().as_micros() as u64, Relaxed);
+        }
     }
 
     /// A connection failed.
-    pub fn failed(&self, way: &Way, phase: Phase, began: Instant, failed: &Failed) {
-        let failure = self.failure(phase, began, way.to_string(), failed);
+    pub fn failed(&self, way: &Way, begun: &Begun, failed: &Failed) {
+        if self.is_severed(way, begun) {
+            self.unserved.fetch_add(1, Relaxed);
+            return;
+        }
+        let failure = self.failure(begun, way.to_string(), failed);
         self.failures.lock().unwrap().push(failure);
     }
 
@@ -100,23 +140,24 @@ impl Counts {
     }
 
     /// A stream or a flow that was established broke.
-    pub fn broke(&self, way: &Way, began: Instant, failed: &Failed) {
-        let failure = self.failure(self.phase(), began, format!("established {way}"), failed);
-        self.broken.lock().unwrap().push(failure);
+    pub fn broke(&self, way: &Way, begun: &Begun, failed: &Failed) {
+        let failure = self.failure(begun, format!("established {way}"), failed);
+        let list = if self.is_severed(way, begun) { &self.severed } else { &self.broken };
+        list.lock().unwrap().push(failure);
     }
 
     /// A flow, or a client with session affinity, got to another backend.
     pub fn moved(&self, way: &Way, from: u64, to: u64) {
         let error = std::io::Error::other(format!("was with {from}, is with {to}"));
         let failed = Failed { call: "moved", error };
-        let failure = self.failure(self.phase(), Instant::now(), way.to_string(), &failed);
+        let failure = self.failure(&self.begin(), way.to_string(), &failed);
         self.moved.lock().unwrap().push(failure);
     }
 
-    fn failure(&self, phase: Phase, began: Instant, what: String, failed: &Failed) -> Failure {
-        let (at, took) = (began.duration_since(self.start), began.elapsed());
+    fn failure(&self, begun: &Begun, what: String, failed: &Failed) -> Failure {
+        let (at, took) = (begun.at.duration_since(self.start), begun.at.elapsed());
         let error = format!("{}: {}", failed.call, failed.error);
-        Failure { at, phase, took, what, error }
+        Failure { at, phase: begun.phase, took, what, error }
     }
 
     /// Connections that were served, by phase.
@@ -141,6 +182,16 @@ impl Counts {
 
     pub fn failures(&self) -> Vec<Failure> {
         self.failures.lock().unwrap().clone()
+    }
+
+    /// Connections that failed, or were not made, in a gap.
+    pub fn unserved(&self) -> u64 {
+        self.unserved.load(Relaxed)
+    }
+
+    /// Streams and flows that broke in a gap.
+    pub fn severed(&self) -> Vec<Failure> {
+        self.severed.lock().unwrap().clone()
     }
 
     pub fn broken(&self) -> Vec<Failure> {

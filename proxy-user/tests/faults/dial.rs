@@ -25,6 +25,8 @@ pub struct Way {
     pub from: Option<SocketAddr>,
     /// The Service behind it: the answer must be from its endpoints.
     pub service: u8,
+    /// Whether the fault takes away what it comes by, so that there is a time when nobody could serve it.
+    pub severed: bool,
 }
 
 impl fmt::Display for Way {

@@ -30,7 +30,7 @@ fn the_agent_is_killed_at_random_moments_while_endpoints_come_and_go() {
         scale,
     );
     let (mut ready, mut while_starting) = (Instant::now(), 0);
-    outcome.during(scale.kills, || {
+    outcome.during(scale.kills, |_| {
         for _ in 0..scale.kills {
             let end = Instant::now() + Duration::from_micros(random.below(LATEST * 1000));
             let mut was_ready = false;

@@ -24,48 +24,55 @@ use std::{
 const WORKERS: u64 = 2;
 
 /// The Services, by the last digit of who answers.
-pub const WEB: u8 = 0;
-pub const STICKY: u8 = 1;
+const WEB: u8 = 0;
+const STICKY: u8 = 1;
 
 /// A client: where it is, and what it dials.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub name: &'static str,
     pub place: Place,
     /// Addresses of the Service without session affinity, and of the one with.
     pub web: Vec<SocketAddr>,
     pub sticky: Vec<SocketAddr>,
     /// Its addresses, each a client of its own for session affinity; none for the one that the kernel picks.
     pub own: Vec<IpAddr>,
+    /// Whether the fault takes away what it comes by.
+    pub severed: bool,
+    /// Whether it opens more streams while the fault happens.
+    pub reopens: bool,
 }
 
 impl Client {
-    /// New connections: each address over TCP twice and over UDP once, and one client with session affinity.
-    fn connections(&self) -> Vec<Way> {
-        let way = |protocol| move |to: &SocketAddr| Way { protocol, to: *to, from: None, service: WEB };
-        let tcp = || self.web.iter().map(way(Protocol::Tcp));
-        let plain = tcp().chain(self.web.iter().map(way(Protocol::Udp))).chain(tcp());
+    /// Ways to the Service without session affinity, one of each protocol and address.
+    pub fn plain(&self) -> Vec<Way> {
+        let protocols = [Protocol::Tcp, Protocol::Udp].into_iter();
+        let way = |protocol, to: &SocketAddr| Way { protocol, to: *to, from: None, service: WEB, severed: self.severed };
+        protocols.flat_map(|protocol| self.web.iter().map(move |to| way(protocol, to))).collect()
+    }
+
+    /// Ways with session affinity, one of each protocol, address and client.
+    pub fn affine(&self) -> Vec<Way> {
         let mut ways = Vec::new();
-        // The clients with affinity are between all the others, in turn.
-        for (round, sticky) in self.affine().into_iter().enumerate() {
-            ways.extend(plain.clone().map(|way| Way { from: None, ..way }));
-            ways.insert(ways.len() - round % 3, sticky);
+        for to in self.sticky.iter().copied() {
+            let own = self.own.iter().filter(|ip| ip.is_ipv4() == to.is_ipv4());
+            let mut from: Vec<_> = own.map(|ip| Some(SocketAddr::new(*ip, 0))).collect();
+            if from.is_empty() {
+                from.push(None);
+            }
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                let way = |from| Way { protocol, to, from, service: STICKY, severed: self.severed };
+                ways.extend(from.iter().copied().map(way));
+            }
         }
         ways
     }
 
-    /// Connections with session affinity.
-    pub fn affine(&self) -> Vec<Way> {
-        let mut ways = Vec::new();
-        for to in &self.sticky {
-            let own = self.own.iter().filter(|ip| ip.is_ipv4() == to.is_ipv4());
-            let from: Vec<_> = own.map(|ip| Some(SocketAddr::new(*ip, 0))).collect();
-            let from = if from.is_empty() { vec![None] } else { from };
-            for protocol in [Protocol::Tcp, Protocol::Udp] {
-                ways.extend(from.iter().map(|from| Way { protocol, to: *to, from: *from, service: STICKY }));
-            }
-        }
-        ways
+    /// What new connections go through in turn: between those with affinity there are all of the others, TCP twice.
+    fn connections(&self) -> Vec<Way> {
+        let plain = self.plain();
+        let tcp = plain.iter().filter(|way| way.protocol == Protocol::Tcp);
+        let others: Vec<_> = plain.iter().chain(tcp).copied().collect();
+        self.affine().into_iter().flat_map(|affine| others.iter().copied().chain([affine])).collect()
     }
 }
 
@@ -73,66 +80,81 @@ impl Client {
 pub struct Load {
     pub counts: Arc<Counts>,
     kept: Arc<Kept>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    holders: Crowd,
+    workers: Vec<Crowd>,
     scale: Scale,
 }
 
-/// The backend that each client with session affinity was given first.
-#[derive(Debug, Default)]
-pub struct Kept(Mutex<HashMap<Way, Id>>);
-
-impl Kept {
-    /// Whom a client was with before, if it is with another one now.
-    fn moved(&self, way: &Way, id: Id) -> Option<Id> {
-        let before = self.0.lock().unwrap().insert(*way, id);
-        before.filter(|before| *before != id)
-    }
+/// Threads that end together.
+#[derive(Default)]
+struct Crowd {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
 }
+
+/// The backend that each client with session affinity was given last.
+#[derive(Debug, Default)]
+struct Kept(Mutex<HashMap<Way, Id>>);
+
+/// Number of a client, in the order in which they joined.
+pub type ClientIndex = usize;
 
 impl Load {
     /// Starts them, with streams and flows opened first.
     pub fn start(clients: &[Client], scale: Scale) -> Self {
         let (counts, kept) = (Arc::new(Counts::new()), Arc::new(Kept::default()));
-        let mut load = Self { counts, kept, stop: Arc::default(), threads: Vec::new(), scale };
+        let (holders, workers) = (Crowd::default(), Vec::new());
+        let mut load = Self { counts, kept, holders, workers, scale };
         for client in clients {
             load.join(client);
         }
         load
     }
 
-    /// One more client.
-    pub fn join(&mut self, client: &Client) {
+    fn join(&mut self, client: &Client) {
         let (opened, ready) = mpsc::channel();
-        let (sessions, kept) = (self.scale.sessions, Arc::clone(&self.kept));
-        self.spawn(client, move |client, counts, stop| {
+        let (sessions, kept, client) = (self.scale.sessions, Arc::clone(&self.kept), client.clone());
+        let (counts, stop) = (Arc::clone(&self.counts), Arc::clone(&self.holders.stop));
+        let holder = client.clone();
+        self.holders.threads.push(thread::spawn(move || {
             // One after the other: of two first ones at the same moment, affinity is with the later.
-            for (way, number) in client.affine().iter().zip(1..) {
-                let id = dial(way, number).unwrap_or_else(|failed| panic!("{way}: {failed:?}"));
-                assert_eq!(kept.moved(way, id), None);
-            }
-            sessions::hold(client, sessions, counts, stop, &opened);
-        });
+            let prime = || {
+                for (way, number) in holder.affine().iter().zip(1..) {
+                    let id = dial(way, number).unwrap_or_else(|failed| panic!("{way}: {failed:?}"));
+                    assert_eq!(kept.moved(way, id), None);
+                }
+            };
+            holder.place.run(prime).unwrap();
+            sessions::hold(&holder, sessions, &counts, &stop, &opened);
+        }));
         ready.recv().unwrap();
+        self.workers.push(Crowd::default());
+        self.connect_again(self.workers.len() - 1, &client);
+    }
+
+    /// Ends the threads of a client that connect; its streams and flows go on.
+    pub fn stop_connecting(&mut self, client: ClientIndex) {
+        self.workers[client].end();
+    }
+
+    /// Lets a client that has stopped connect again, from where it is now.
+    pub fn connect_again(&mut self, index: ClientIndex, client: &Client) {
+        let crowd = &mut self.workers[index];
+        *crowd = Crowd::default();
         for worker in 0..WORKERS {
-            let (pause, kept) = (self.scale.pause, Arc::clone(&self.kept));
-            self.spawn(client, move |client, counts, stop| {
-                connect(client, worker << 48, pause, &kept, counts, stop);
-            });
+            let (counts, kept, stop) =
+                (Arc::clone(&self.counts), Arc::clone(&self.kept), Arc::clone(&crowd.stop));
+            let (client, pause) = (client.clone(), self.scale.pause);
+            let work = move || {
+                let connect = || connect(&client, worker << 48, pause, &kept, &counts, &stop);
+                client.place.run(connect).unwrap();
+            };
+            crowd.threads.push(thread::spawn(work));
         }
     }
 
-    fn spawn(
-        &mut self,
-        client: &Client,
-        work: impl FnOnce(&Client, &Counts, &AtomicBool) + Send + 'static,
-    ) {
-        let (counts, stop, client) = (Arc::clone(&self.counts), Arc::clone(&self.stop), client.clone());
-        let run = move || client.place.clone().run(|| work(&client, &counts, &stop)).unwrap();
-        self.threads.push(thread::spawn(run));
-    }
-
     /// Waits until that many more connections were served.
+    #[track_caller]
     pub fn serve(&self, more: u64) {
         let served = || self.counts.connections().iter().sum::<u64>();
         let (wanted, end) = (served() + more, Instant::now() + Duration::from_secs(300));
@@ -143,7 +165,8 @@ impl Load {
     }
 
     fn is_alive(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
+        let mut threads = self.workers.iter().chain([&self.holders]).flat_map(|crowd| &crowd.threads);
+        threads.all(|thread| !thread.is_finished())
     }
 
     /// What is counted from now on belongs to another phase.
@@ -153,15 +176,30 @@ impl Load {
 
     /// Ends the clients: each finishes what it is at.
     pub fn end(&mut self) {
-        self.stop.store(true, Relaxed);
-        let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
-        assert!(thread::panicking() || ended.iter().all(Result::is_ok), "a client panicked");
+        self.workers.iter().chain([&self.holders]).for_each(|crowd| crowd.stop.store(true, Relaxed));
+        self.workers.iter_mut().chain([&mut self.holders]).for_each(Crowd::end);
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+impl Crowd {
+    fn end(&mut self) {
+        self.stop.store(true, Relaxed);
+        let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        assert!(thread::panicking() || ended.iter().all(Result::is_ok), "a client panicked");
+    }
+}
+
+impl Kept {
+    /// Whom a client was with before, if it is with another one now.
+    fn moved(&self, way: &Way, id: Id) -> Option<Id> {
+        let before = self.0.lock().unwrap().insert(*way, id);
+        before.filter(|before| *before != id)
     }
 }
 
@@ -179,16 +217,16 @@ fn connect(
             return;
         }
         number += 1;
-        let (phase, began) = (counts.phase(), Instant::now());
+        let begun = counts.begin();
         match dial(way, number) {
             Ok(id) => {
-                counts.served(way, phase, began.elapsed());
+                counts.served(way, &begun);
                 let before = if way.service == STICKY { kept.moved(way, id) } else { None };
                 if let Some(before) = before {
                     counts.moved(way, before, id);
                 }
             }
-            Err(failed) => counts.failed(way, phase, began, &failed),
+            Err(failed) => counts.failed(way, &begun, &failed),
         }
         if !pause.is_zero() {
             thread::sleep(pause);

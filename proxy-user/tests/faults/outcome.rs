@@ -20,6 +20,8 @@ pub struct Outcome {
     scale: Scale,
     times: u32,
     lasted: Duration,
+    /// The longest time in which somebody could not be served.
+    gap: Option<Duration>,
 }
 
 /// How many failures are shown.
@@ -29,7 +31,7 @@ impl Outcome {
     /// Lets the clients connect for a while before the fault.
     pub fn begin(fault: &'static str, injected: &'static str, load: Load, scale: Scale) -> Self {
         load.serve(scale.connections / 5);
-        Self { fault, injected, load, scale, times: 0, lasted: Duration::ZERO }
+        Self { fault, injected, load, scale, times: 0, lasted: Duration::ZERO, gap: None }
     }
 
     /// The clients.
@@ -38,16 +40,25 @@ impl Outcome {
     }
 
     /// Lets it happen, that many times.
-    pub fn during(&mut self, times: u32, inject: impl FnOnce()) {
+    pub fn during(&mut self, times: u32, inject: impl FnOnce(&mut Self)) {
         let began = Instant::now();
         self.load.enter(Phase::During);
-        inject();
+        inject(self);
         // What the last change made wrong shows now.
         self.load.serve(self.scale.connections / 20);
         self.load.enter(Phase::After);
         self.times += times;
         self.lasted += began.elapsed();
         self.load.serve(self.scale.connections / 20);
+    }
+
+    /// What `work` takes away from clients, it gives back before it returns.
+    pub fn gap(&mut self, work: impl FnOnce()) {
+        let began = Instant::now();
+        self.load.counts.set_gap(true);
+        work();
+        self.load.counts.set_gap(false);
+        self.gap = self.gap.max(Some(began.elapsed()));
     }
 
     /// Lets the clients go on until there are enough connections, ends them, and demands that none has failed.
@@ -59,6 +70,7 @@ impl Outcome {
         let counts = &self.load.counts;
         let [before, during, after] = counts.connections();
         let (failed, broken, moved) = (counts.failures(), counts.broken(), counts.flows_moved());
+        let severed = counts.severed();
         let count = |count: &std::sync::atomic::AtomicU64| count.load(std::sync::atomic::Ordering::Relaxed);
         let result = json!({
             "fault": self.fault,
@@ -73,6 +85,11 @@ impl Outcome {
             "questions_to_them": counts.questions(),
             "broken": broken.len(),
             "moved": moved.len(),
+            "gap": self.gap.map(|longest| json!({
+                "longest_milliseconds": longest.as_millis() as u64,
+                "connections_not_served": counts.unserved(),
+                "streams_and_flows_severed": severed.len(),
+            })),
         });
         println!("{result}");
         let wrong: Vec<_> = failed.iter().chain(&broken).chain(&moved).map(Failure::to_string).collect();

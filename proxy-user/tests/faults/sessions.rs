@@ -4,15 +4,16 @@ use crate::{
     backend::Id,
     count::{Counts, Phase},
     dial::{Protocol, Session, Way},
-    load::{Client, WEB},
+    load::Client,
 };
 use std::{
+    iter::repeat_n,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Between two rounds of questions.
@@ -26,27 +27,30 @@ struct Held {
 
 /// Opens streams and flows, tells that they are open, and asks all of them in turn until it is stopped. Half as many
 /// streams are opened again while the fault happens: they, too, must get through it.
+///
+/// Sockets are made in the client's place, and asked from where the caller is: a cgroup can be removed though they stay.
 pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool, opened: &mpsc::Sender<()>) {
-    let way = |protocol| move |to: &_| Way { protocol, to: *to, from: None, service: WEB };
-    let streams: Vec<_> = client.web.iter().map(way(Protocol::Tcp)).collect();
-    let flows = client.web.iter().map(way(Protocol::Udp)).chain(client.affine());
-    let flows: Vec<_> = flows.filter(|way| way.protocol == Protocol::Udp).collect();
-    let mut held = Vec::new();
-    for way in streams.iter().chain(&flows).flat_map(|way| std::iter::repeat_n(way, sessions)) {
-        held.extend(open(way, counts));
-    }
+    let of = |protocol| move |way: &Way| way.protocol == protocol;
+    let plain = client.plain();
+    let streams: Vec<_> = plain.iter().copied().filter(of(Protocol::Tcp)).collect();
+    let flows = plain.iter().copied().chain(client.affine()).filter(of(Protocol::Udp));
+    let first: Vec<_> = streams.iter().copied().chain(flows).flat_map(|way| repeat_n(way, sessions)).collect();
+    let late: Vec<_> = streams.iter().flat_map(|way| repeat_n(*way, sessions.div_ceil(2))).collect();
+    let open_all = |ways: &[Way]| {
+        let open = || ways.iter().filter_map(|way| open(way, counts)).collect::<Vec<_>>();
+        client.place.run(open).unwrap()
+    };
+    let mut held = open_all(&first);
     let _ = opened.send(());
-    let (mut number, mut late) = (0, false);
+    let (mut number, mut is_late) = (0, false);
     while !stop.load(Relaxed) {
-        if counts.phase() == Phase::During && !late {
-            late = true;
-            for way in streams.iter().flat_map(|way| std::iter::repeat_n(way, sessions.div_ceil(2))) {
-                held.extend(open(way, counts));
-            }
+        if counts.phase() == Phase::During && client.reopens && !is_late {
+            is_late = true;
+            held.extend(open_all(&late));
         }
         held.retain_mut(|held| {
             number += 1;
-            let began = Instant::now();
+            let begun = counts.begin();
             match held.session.ask(number) {
                 Ok(id) => {
                     counts.answered();
@@ -57,7 +61,7 @@ pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool
                     true
                 }
                 Err(failed) => {
-                    counts.broke(&held.way, began, &failed);
+                    counts.broke(&held.way, &begun, &failed);
                     false
                 }
             }
@@ -67,7 +71,7 @@ pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool
 }
 
 fn open(way: &Way, counts: &Counts) -> Option<Held> {
-    let (phase, began) = (counts.phase(), Instant::now());
+    let begun = counts.begin();
     let opened = Session::open(way).and_then(|session| Ok((session.ask(0)?, session)));
     match opened {
         Ok((id, session)) => {
@@ -76,7 +80,7 @@ fn open(way: &Way, counts: &Counts) -> Option<Held> {
             Some(Held { way: *way, session, id })
         }
         Err(failed) => {
-            counts.failed(way, phase, began, &failed);
+            counts.failed(way, &begun, &failed);
             None
         }
     }

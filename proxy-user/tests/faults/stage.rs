@@ -194,22 +194,24 @@ impl Stage {
     /// A client in a pod, whose sockets Shunt sees.
     pub fn inside(&self) -> Client {
         Client {
-            name: "inside",
             place: self.site.cgroup.at(&self.inside),
             web: cluster::cluster_ips(0),
             sticky: cluster::cluster_ips(1),
             own: Vec::new(),
+            severed: false,
+            reopens: true,
         }
     }
 
     /// A client on the local network, whose packets the node gets.
     pub fn outside(&self) -> Client {
         Client {
-            name: "outside",
             place: Place::from(self.lan.client()),
             web: cluster::node_ports(0, self.node()),
             sticky: cluster::node_ports(1, self.node()),
             own: OWN.map(|own| IpAddr::from([192, 0, 2, own])).collect(),
+            severed: false,
+            reopens: true,
         }
     }
 
@@ -223,7 +225,7 @@ impl Stage {
     pub fn suffer(&mut self, fault: &'static str, injected: &'static str, mut inject: impl FnMut(&mut Self)) {
         let mut outcome = Outcome::begin(fault, injected, self.load(), self.scale);
         for _ in 0..self.scale.rounds {
-            outcome.during(1, || inject(self));
+            outcome.during(1, |_| inject(self));
         }
         outcome.end();
     }
