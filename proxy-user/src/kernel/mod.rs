@@ -39,6 +39,7 @@ mod stale;
 mod stats;
 pub mod sys;
 mod watch;
+pub mod watchman;
 mod wire;
 
 pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
