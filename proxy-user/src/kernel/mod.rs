@@ -38,6 +38,7 @@ mod shape;
 mod stale;
 mod stats;
 pub mod sys;
+mod transition;
 mod watch;
 mod wire;
 
@@ -58,4 +59,5 @@ pub use pinned::PinnedMaps;
 pub use programs::Programs;
 pub use shape::MapShape;
 pub use stale::{Closed, close_stale_sockets};
+pub use transition::{After, Step};
 pub use watch::{LEASE, Watcher};
