@@ -5,19 +5,24 @@ use shunt::writer::Capacities;
 /// The maps that only the agent writes.
 pub fn config(now: &Capacities) -> Capacities {
     Capacities {
-        frontends: 2 * now.frontends,
-        services: 2 * now.services,
-        slots: 2 * now.slots,
-        backends: 2 * now.backends,
-        name_cells: 2 * now.name_cells,
-        prefixes: 2 * now.prefixes,
+        frontends: 100 + now.frontends,
+        services: 64 + now.services,
+        slots: now.slots + now.slots.min(4_096),
+        backends: 100 + now.backends,
+        name_cells: now.name_cells + now.name_cells.min(4_096),
+        prefixes: 100 + now.prefixes,
         ..*now
     }
 }
 
 /// The maps that programs write.
 pub fn remembered(now: &Capacities) -> Capacities {
-    Capacities { sockets: 2 * now.sockets, affinities: 2 * now.affinities, flows: 2 * now.flows, ..*now }
+    Capacities {
+        sockets: 1_000 + now.sockets,
+        affinities: 500 + now.affinities,
+        flows: 1_000 + now.flows,
+        ..*now
+    }
 }
 
 /// All of them.

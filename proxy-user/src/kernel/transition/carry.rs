@@ -131,6 +131,7 @@ mod tests {
     use crate::kernel::shape::MapShape;
     use aya_obj::generated::bpf_map_type;
     use proxy_common::abi::BackendRef;
+    use zerocopy::Immutable;
 
     fn lru(value: usize, max_entries: u32) -> Option<MapFd> {
         if std::env::var_os("SHUNT_SKIP_LAB").is_some() {
@@ -142,27 +143,17 @@ mod tests {
         Some(MapFd::create(&shape, None).unwrap())
     }
 
-    fn put(map: &MapFd, key: u32, value: &impl IntoBytes2) {
-        map.update(&key.to_ne_bytes(), value.bytes()).unwrap();
+    fn put<T: IntoBytes + Immutable>(map: &MapFd, key: u32, value: &T) {
+        map.update(&key.to_ne_bytes(), value.as_bytes()).unwrap();
     }
 
     fn get<T: FromBytes>(map: &MapFd, key: u32) -> Option<T> {
         T::read_from_bytes(&map.lookup(&key.to_ne_bytes()).ok()?).ok()
     }
 
-    trait IntoBytes2 {
-        fn bytes(&self) -> &[u8];
-    }
-
-    impl<T: IntoBytes + zerocopy::Immutable> IntoBytes2 for T {
-        fn bytes(&self) -> &[u8] {
-            self.as_bytes()
-        }
-    }
-
     #[test]
     fn who_decides_has_the_last_word() {
-        let backend = |index| BackendRef { index, generation: 1 };
+        let backend = |index| BackendRef::new(index, 1);
         let Some((from, to)) = lru(8, 100).zip(lru(8, 200)) else { return };
         let memory = Memory { name: UDP_FLOWS, from: &from, to: &to, turn: None };
         put(&from, 1, &backend(1));
@@ -179,8 +170,7 @@ mod tests {
 
     #[test]
     fn the_later_affinity_counts() {
-        let entry =
-            |index, last_flow| AffinityEntry { backend: BackendRef { index, generation: 1 }, last_flow };
+        let entry = |index, last_flow| AffinityEntry { backend: BackendRef::new(index, 1), last_flow };
         let Some((from, to)) = lru(16, 100).zip(lru(16, 200)) else { return };
         let memory = Memory { name: AFFINITY, from: &from, to: &to, turn: None };
         put(&from, 1, &entry(1, 50));
