@@ -7,6 +7,7 @@ use super::cgroup::Cgroup;
 use super::collector::{Collected, Collector};
 use super::entries::{count, read_all};
 use super::error::KernelError;
+use super::layout;
 use super::lock;
 use super::object::{self, MapName};
 use super::packets::{self, DeviceAttachment};
@@ -337,8 +338,8 @@ impl MapReader for PinnedMaps {
     }
 }
 
-/// Opens a pinned map and compares it with what the object would make. The pin decides the number
-/// of entries, except of COUNTERS, which the ABI does.
+/// Opens a pinned map and compares it with what the object would make: its shape, and its fields where it was made with
+/// BTF. The pin decides the number of entries, except of COUNTERS, which the ABI does.
 pub(super) fn open_pin(
     dirs: &PinDirs,
     shapes: &[(MapName, MapShape)],
@@ -360,6 +361,9 @@ pub(super) fn open_pin(
     let found = *map.shape();
     if !found.fits(&expected) || (name == object::COUNTERS && found != expected) {
         return Err(KernelError::ForeignMap { pin, expected, found });
+    }
+    if let Some(difference) = layout::first_difference(&map, name)? {
+        return Err(KernelError::ForeignFields { pin, difference });
     }
     Ok(map)
 }

@@ -56,7 +56,7 @@ impl MapFd {
         Self::from_fd(fd)
     }
 
-    fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+    pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: plain data, for which zeros are valid.
         let mut info: bpf_map_info = unsafe { zeroed() };
         // SAFETY: whatever object `fd` is, every bit pattern is a valid `bpf_map_info`.
@@ -82,6 +82,14 @@ impl MapFd {
     #[must_use]
     pub fn shape(&self) -> &MapShape {
         &self.shape
+    }
+
+    /// Pins it: it then outlives this process.
+    ///
+    /// # Errors
+    /// Of BPF_OBJ_PIN (`AlreadyExists`: there is such a pin).
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        object_pin(path, self.fd.as_fd())
     }
 
     /// Bytes of kernel memory that the map takes, from its fdinfo (exact since Linux 6.4).
