@@ -8,12 +8,12 @@ use super::{
     state::{Place, State},
 };
 use crate::{
-    kernel::{PROGRAMS, sys},
+    kernel::{PROGRAMS, sys, watchman::Fault},
     table::Usage,
     writer::Capacities,
 };
 use proxy_common::abi::{ABI_VERSION, Counter};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Writes what the agent has told.
 pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
@@ -73,7 +73,7 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
     page.counters(
         "shunt_attachments_restored",
         "Programs and pins that were missing and that the agent has restored.",
-        watched.restored.into_iter().map(|(place, count)| (labels(place), count)),
+        restored(watched.restored).map(|(place, count)| (labels(place), count)),
     )?;
     page.gauges(
         "shunt_attachment_faults",
@@ -90,6 +90,14 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "Scrapes that could not read from the kernel; what comes from there is missing in them.",
         state.unreadable.get(),
     )
+}
+
+/// Of what is most likely to happen there is a total from the beginning, so that the first time is seen as an increase.
+fn restored(mut counts: BTreeMap<Place, u64>) -> impl Iterator<Item = (Place, u64)> {
+    for (program, _) in PROGRAMS {
+        counts.entry((program, Fault::Detached.word())).or_default();
+    }
+    counts.into_iter()
 }
 
 fn write_maps(page: &mut Page<'_>, state: &State) -> fmt::Result {
