@@ -14,6 +14,7 @@ mod notices;
 mod own_node;
 mod packets;
 mod programming;
+mod room;
 mod stale;
 mod tell;
 
