@@ -181,6 +181,12 @@ impl Cluster {
         }
     }
 
+    /// Puts every service into the queue again.
+    pub fn mark_all_dirty(&mut self) {
+        let ids: Vec<_> = self.services.iter().map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.mark_dirty(ServiceId(id)));
+    }
+
     /// A service.
     #[must_use]
     pub fn service(&self, id: ServiceId) -> Option<&KnownService> {

@@ -10,6 +10,7 @@ use crate::{
     writer::{Capacities, Limits, MapReader, Size, WriteError, Writer},
 };
 use proxy_common::abi::{Scope, ServiceFlags};
+use smallvec::SmallVec;
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
 /// A map that is fuller than this is to grow, percent.
@@ -236,7 +237,7 @@ impl<W: Writer> Engine<W> {
             self.cluster.services().for_each(|known| self.add_service(known, &mut more));
             return used.max(&more);
         }
-        let is_new = |index: usize| self.programmed.get(index).is_none_or(|handles| handles.is_empty());
+        let is_new = |index: usize| self.programmed.get(index).is_none_or(SmallVec::is_empty);
         let new = self.cluster.dirty().filter(|id| is_new(id.index()));
         for known in new.chain(self.waiting.keys().copied()).filter_map(|id| self.cluster.service(id)) {
             self.add_service(known, &mut more);

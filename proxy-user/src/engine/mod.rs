@@ -1,5 +1,6 @@
 //! The straight line from an event to the maps: cluster, select, table, writer.
 
+mod audit;
 mod execute;
 mod grow;
 mod health;

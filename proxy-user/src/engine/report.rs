@@ -34,6 +34,14 @@ pub struct SyncReport {
     pub health: HealthReport,
 }
 
+impl SyncReport {
+    /// Writes to maps, of whatever kind.
+    #[must_use]
+    pub const fn writes(&self) -> usize {
+        self.stores + self.puts + self.deletes + self.prefixes
+    }
+}
+
 /// A service port that does not fit, wholly or in part.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, thiserror::Error)]
 #[error("service port {port} does not fit: {full}")]

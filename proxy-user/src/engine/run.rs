@@ -37,13 +37,13 @@ pub struct Engine<W> {
     /// What is programmed of each service, by [`ServiceId::index`].
     pub(super) programmed: Vec<Handles>,
     /// Service ports found in the maps at start and not asked for yet.
-    adopted: Adopted,
+    pub(super) adopted: Adopted,
     /// The first complete list has been programmed.
     pub(super) synced: bool,
     /// And the kernel has taken it.
     pub(super) filled: bool,
     /// What the maps say of this node may be out of date.
-    node_changed: bool,
+    pub(super) node_changed: bool,
     /// The map that had no room for what is to be said of this node.
     pub(super) node_unplaced: Option<Full>,
     /// What was applied so far is known to be no complete list.
@@ -53,7 +53,7 @@ pub struct Engine<W> {
     /// Services with a port that does not fit.
     pub(super) waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
-    kept: Vec<ServiceId>,
+    pub(super) kept: Vec<ServiceId>,
     /// Frontends or prefixes were deleted, or maps have grown, since those services were last tried.
     pub(super) made_room: bool,
     pub(super) growing: Growing,
@@ -245,6 +245,11 @@ impl<W: Writer> Engine<W> {
         &self.writer
     }
 
+    /// The maps, to say in them what is no part of a plan.
+    pub const fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
     /// Services that wait for room and should be tried again now: all of them if room was made since,
     /// else those that kept endpoints they should lose because the others did not fit beside them.
     fn next_retry(&mut self) -> Option<Vec<ServiceId>> {
@@ -268,7 +273,7 @@ impl<W: Writer> Engine<W> {
                 }
                 self.table.drop_unclaimed();
             }
-            self.table.settle(&mut self.plan);
+            self.table.settle(self.cluster.pending() == 0, &mut self.plan);
             let before = report.deletes;
             let removes_prefixes = !self.plan.prefix_deletes.is_empty();
             let outcome = execute(&mut self.plan, &mut self.table, &mut self.writer, report);

@@ -19,7 +19,7 @@ impl Machine {
         let unit = u64::from(info.mem_unit.max(1));
         let cpus = aya::util::nr_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok());
         // Without /sys the number of CPUs is not known: few machines have more.
-        Self { memory: u64::from(info.totalram).saturating_mul(unit), cpus: cpus.unwrap_or(64) }
+        Self { memory: info.totalram.saturating_mul(unit), cpus: cpus.unwrap_or(64) }
     }
 
     /// What maps may grow to here: `memory` bytes, else the usual share of this machine's.

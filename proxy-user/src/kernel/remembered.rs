@@ -86,7 +86,7 @@ fn slice(map: &MapFd, cursor: &mut Option<u64>, counts: impl Fn(&[u8], &[u8]) ->
             }
             // One bucket holds more than there is room for; it was not read.
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && room < most => {
-                room = (room * 2).min(most)
+                room = (room * 2).min(most);
             }
             Err(error) => return Err(error),
         }

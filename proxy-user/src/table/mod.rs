@@ -16,6 +16,7 @@ mod buddy;
 mod change;
 mod claims;
 mod demand;
+mod found;
 mod node;
 mod plan;
 mod pool;

@@ -145,9 +145,10 @@ impl Table {
     }
 
     /// Turns the frontends whose owner changed, the prefixes that changed, and what the kernel refused
-    /// before, into deletes and puts of `plan`.
-    pub fn settle(&mut self, plan: &mut Plan) {
-        self.claims.settle(&mut plan.deletes, &mut plan.puts);
+    /// before, into deletes and puts of `plan`. Until `all` changes that are known were planned, a frontend that
+    /// the kernel holds does not change hands: whoever has it in the end may be planned last.
+    pub fn settle(&mut self, all: bool, plan: &mut Plan) {
+        self.claims.settle(all, &mut plan.deletes, &mut plan.puts);
         self.prefixes.settle(&mut plan.prefix_deletes, &mut plan.prefix_puts);
     }
 
