@@ -34,6 +34,7 @@ pub const TEST_PACKAGES: &[&str] = &[
     "containernetworking-plugins",
     "nftables",
     "iptables",
+    "ipset",
     "prometheus",
 ];
 

@@ -49,6 +49,14 @@ impl PinLock {
     }
 }
 
+/// Whether nobody holds a pin path now.
+///
+/// # Errors
+/// As for [`PinLock::acquire`].
+pub fn pin_holder(pin_path: &Path) -> Result<(), KernelError> {
+    PinLock::acquire(pin_path).map(drop)
+}
+
 /// Whether a directory still lies at its path.
 pub(super) fn is_at(dir: &File, path: &Path) -> bool {
     let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
