@@ -27,6 +27,7 @@ mod error;
 mod features;
 mod grace;
 mod handle;
+pub mod layout;
 mod leftovers;
 mod loader;
 mod lock;
@@ -40,6 +41,7 @@ mod stale;
 mod stats;
 pub mod sys;
 mod watch;
+pub mod watchman;
 mod wire;
 
 pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
@@ -49,13 +51,13 @@ pub use cgroup::{Cgroup, mount_point as cgroup2_mount_point};
 pub use cleanup::{OwnTrace, find as find_own, remove, remove_all};
 pub use collector::{Collected, Collector};
 pub use error::KernelError;
-pub use features::{Features, OLDEST as OLDEST_KERNEL};
+pub use features::{Features, OLDEST as OLDEST_KERNEL, probe as probe_features};
 pub use handle::{Kernel, Options};
 pub use leftovers::{
     Family, KUBE_PROXY_PORTS, Leftover, Leftovers, LeftoversError, Remark, Removal, RemovalError, Tool,
     Trace, find_kube_proxy, kube_proxy, kube_proxy_processes, remove_kube_proxy,
 };
-pub use lock::{Holder, pin_holder};
+pub use lock::{Holder, LockState, lock_state};
 pub use maps::KernelMaps;
 pub use object::{MAPS, MapName};
 pub use packets::{AttachedBy, DeviceAttachment, PacketPrograms};

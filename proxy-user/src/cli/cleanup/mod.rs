@@ -5,7 +5,7 @@ mod safe;
 
 use super::exit::Usage;
 use crate::kernel::{
-    KernelError, OwnTrace, Remark, Removal, find_kube_proxy, find_own, pin_holder, remove_all,
+    KernelError, LockState, OwnTrace, Remark, Removal, find_kube_proxy, find_own, lock_state, remove_all,
     remove_kube_proxy,
 };
 pub use args::{CLEANUP_EXAMPLES, CleanupArgs};
@@ -23,11 +23,12 @@ pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<ExitCode> {
     let mut whole = true;
     if args.shunt || !args.kube_proxy {
         // Before anything goes: the agent that holds it would go on without its programs.
-        match pin_holder(&args.pins.pin_path) {
-            Err(error @ KernelError::Locked { .. }) if args.dry_run => tracing::warn!("{error}"),
-            Err(error @ KernelError::Locked { .. }) => return Err(Usage(error.to_string()).into()),
-            Err(KernelError::Path { .. }) | Ok(()) => {}
-            Err(error) => return Err(error.into()),
+        if let Ok(LockState::Held(holder)) = lock_state(&args.pins.pin_path) {
+            let error = KernelError::Locked { path: args.pins.pin_path.clone(), holder };
+            if !args.dry_run {
+                return Err(Usage(error.to_string()).into());
+            }
+            tracing::warn!("{error}");
         }
     }
     if args.kube_proxy {

@@ -2,8 +2,8 @@
 
 use super::args::CleanupArgs;
 use crate::kernel::{
-    Cgroup, Kernel, KernelError, Leftover, PROGRAMS, Remark, cgroup2_mount_point, kube_proxy,
-    kube_proxy_processes, pin_holder,
+    Cgroup, Kernel, Leftover, LockState, PROGRAMS, Remark, cgroup2_mount_point, kube_proxy,
+    kube_proxy_processes, lock_state,
 };
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ fn running(args: &CleanupArgs) -> Option<String> {
     if let Some(id) = kube_proxy_processes().first() {
         return Some(format!("kube-proxy runs here as process {id}, and would make all of it again"));
     }
-    if matches!(pin_holder(&args.pins.pin_path), Err(KernelError::Locked { .. })) {
+    if matches!(lock_state(&args.pins.pin_path), Ok(LockState::Held(_))) {
         return None;
     }
     let found = kube_proxy(true).ok()?;

@@ -4,8 +4,10 @@
 
 #![allow(unsafe_code, reason = "the kernel is given addresses")]
 
+mod btf;
 mod call;
 mod devices;
+mod foreign;
 mod link;
 mod listeners;
 mod map;
@@ -15,15 +17,19 @@ mod netfilter_sets;
 mod netlink;
 mod netns;
 mod probe;
+mod program;
 mod sock_diag;
 mod tc;
 mod tcx;
 mod test_run;
+mod xdp;
 mod xtables;
 mod xtables_lock;
 
+pub use btf::{MapTypes, btf_bytes, map_types};
 pub use call::calls;
 pub use devices::{device_kind, devices, has_device, remove_device};
+pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use listeners::tcp_listeners;
 pub use map::{Access, MapFd, Partial, swap_inner};
@@ -32,9 +38,11 @@ pub use netfilter_rules::NfDeletion;
 pub use netfilter_sets::{counters, ipsets, remove_counter, remove_ipset};
 pub use netns::netns_cookie;
 pub use probe::probe_set_retval;
+pub use program::{ProgramInfo, own_programs};
 pub use sock_diag::{ConnectedUdp, SockDiag};
 pub use tc::{Filter, Tc, TcHook};
-pub use tcx::{TcxLink, tcx_links};
+pub use tcx::{TcxLink, TcxProgram, tcx_links, tcx_programs};
 pub use test_run::{TestPacket, TestRun, empty_program, test_run};
+pub use xdp::{Xdp, xdp_programs};
 pub use xtables::{XtRules, Xtable};
 pub use xtables_lock::XtablesLock;
