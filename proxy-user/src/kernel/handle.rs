@@ -1,6 +1,6 @@
 //! The handle on everything that Shunt has in the kernel.
 
-use super::attach::{Attached, Attachment, DETACH_ORDER};
+use super::attach::{Attached, Attachment};
 use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
@@ -9,11 +9,10 @@ use super::loader::{Loaded, load};
 use super::lock::PinLock;
 use super::machine::Machine;
 use super::maps::KernelMaps;
-use super::packets::{self, PacketPrograms};
+use super::packets::PacketPrograms;
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
 use crate::writer::{Capacities, Fixed, Limits};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -138,23 +137,6 @@ impl Kernel {
     pub fn features(&self) -> Features {
         self.programs.features()
     }
-}
-
-/// Detaches every program and removes every pin under a pin path. No agent may be running there. Filters of clsact
-/// qdiscs are removed from the calling thread's network namespace, so that should be the node's.
-///
-/// # Errors
-/// [`KernelError::NoBpffs`] before anything is removed, [`KernelError::Locked`], or [`KernelError::Path`]. A pin path
-/// that does not exist is no error.
-pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
-    bpffs::refuse_others(pin_path)?;
-    let _lock = match PinLock::acquire(pin_path) {
-        // Filters outlive pins that somebody has removed.
-        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => None,
-        lock => Some(lock?),
-    };
-    packets::clear(pin_path, |_| true)?;
-    bpffs::clear(pin_path, &DETACH_ORDER)
 }
 
 #[cfg(test)]
