@@ -16,6 +16,7 @@ mod own_node;
 mod packets;
 mod programming;
 mod stale;
+mod sync_log;
 mod tell;
 
 pub use incoming::{Incoming, Prepared, api_snapshot};
