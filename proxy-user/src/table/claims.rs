@@ -77,6 +77,17 @@ impl Claims {
         }
     }
 
+    /// Room for more frontends and service ports.
+    pub fn grow(&mut self, capacity: u32, services: u32) {
+        self.capacity = self.capacity.max(capacity);
+        let services = self.services.max(services);
+        let before = std::mem::replace(&mut self.services, services);
+        // In maps that somebody damaged, frontends may have led to what was outside of SERVICES.
+        let installed = self.by_key.values().filter_map(|claim| claim.installed);
+        let outside: Vec<_> = installed.filter(|value| value.service >= before).collect();
+        outside.into_iter().for_each(|value| self.lead(None, Some(value)));
+    }
+
     /// Whether the maps have room for those of `frontends` that are not yet in them.
     pub fn room_for(&self, frontends: &[Frontend]) -> Result<(), Full> {
         let mut more = [0; 2];

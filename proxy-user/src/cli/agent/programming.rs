@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cli::problems,
-    dataplane::Dataplane,
+    dataplane::{Dataplane, DataplaneError},
     engine::{Rules, SyncReport},
     recorder::{Notice, Reason},
     server::{HealthCheckServers, Metrics, ProxyHealth},
@@ -162,7 +162,7 @@ impl Agent {
     fn rest(&mut self) {
         self.next = Next::Nothing;
         if let Some(rest) = self.log.rest() {
-            log(&rest);
+            rest.log();
         }
         self.tidy();
     }
@@ -224,20 +224,47 @@ impl Agent {
         }
         match synced {
             Ok(report) => self.synced(report, events, start),
-            Err(error) => {
-                self.metrics.sync_failed(start.elapsed(), !self.ready);
-                let wait = self.retry;
-                self.retry = (wait * 2).min(RETRY_MAX);
-                let now = Instant::now();
-                if let Some(failures) = self.log.failed(now) {
-                    let again = if failures > 1 { format!(" ({failures} times)") } else { String::new() };
-                    tracing::error!(
-                        "{error}{again}; what is programmed stays, and the rest is tried again in {wait:?}"
-                    );
-                }
-                self.next = Next::Retry(now + wait);
-            }
+            Err(error) => self.failed(&error, start),
         }
+    }
+
+    /// Compares the maps with what was told, since somebody asks for it, and mends what differs.
+    pub fn audit(&mut self) {
+        let start = Instant::now();
+        match self.dataplane.audit() {
+            Ok(None) => {
+                tracing::warn!(
+                    "SIGUSR2: nothing is known to compare the maps with before the first complete list"
+                );
+            }
+            Ok(Some(report)) => {
+                let writes = report.writes();
+                self.metrics.audited(writes);
+                if writes == 0 {
+                    tracing::info!("SIGUSR2: the maps hold what they should");
+                } else {
+                    tracing::warn!(writes, "SIGUSR2: somebody else has written to the maps; they are mended");
+                    self.stale.synced(start);
+                }
+                self.synced(report, 0, start);
+            }
+            Err(error) => self.failed(&error, start),
+        }
+    }
+
+    /// The kernel has refused something.
+    fn failed(&mut self, error: &DataplaneError, start: Instant) {
+        self.metrics.sync_failed(start.elapsed(), !self.ready);
+        let wait = self.retry;
+        self.retry = (wait * 2).min(RETRY_MAX);
+        let now = Instant::now();
+        if let Some(failures) = self.log.failed(now) {
+            let again = if failures > 1 { format!(" ({failures} times)") } else { String::new() };
+            tracing::error!(
+                "{error}{again}; what is programmed stays, and the rest is tried again in {wait:?}"
+            );
+        }
+        self.next = Next::Retry(now + wait);
     }
 
     /// The kernel has all that was told.
@@ -263,7 +290,7 @@ impl Agent {
         } else {
             let sync = Applied { syncs: 1, events, services, stores, frontends, took };
             if let Some(applied) = self.log.applied(sync, now) {
-                log(&applied);
+                applied.log();
             }
         }
         self.health_checks.follow(report.health);
@@ -285,15 +312,6 @@ impl Agent {
     fn measure_room(&self) {
         let engine = self.dataplane.engine();
         self.metrics.filled(engine.usage(), engine.writer().capacities());
-    }
-}
-
-fn log(applied: &Applied) {
-    let Applied { syncs, events, services, stores, frontends, took } = *applied;
-    if syncs == 1 {
-        tracing::info!(events, services, stores, frontends, ?took, "applied changes");
-    } else {
-        tracing::info!(syncs, events, services, stores, frontends, longest = ?took, "applied changes");
     }
 }
 

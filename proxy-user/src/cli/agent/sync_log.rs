@@ -26,6 +26,16 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// Writes the line.
+    pub fn log(&self) {
+        let Self { syncs, events, services, stores, frontends, took } = *self;
+        if syncs == 1 {
+            tracing::info!(events, services, stores, frontends, ?took, "applied changes");
+        } else {
+            tracing::info!(syncs, events, services, stores, frontends, longest = ?took, "applied changes");
+        }
+    }
+
     const fn is_nothing(&self) -> bool {
         self.events + self.services + self.stores + self.frontends == 0
     }

@@ -35,6 +35,15 @@ pub struct DeviceAttachment {
 }
 
 impl DeviceAttachment {
+    /// Id of the program of one hook.
+    #[must_use]
+    pub(in crate::kernel) const fn program(&self, hook: PacketHook) -> Option<u32> {
+        match hook {
+            PacketHook::Egress => self.egress,
+            PacketHook::Ingress => self.ingress,
+        }
+    }
+
     /// Whether its packets are translated.
     #[must_use]
     pub const fn is_effective(&self) -> bool {

@@ -118,7 +118,8 @@ fn open() -> Result<Tc, KernelError> {
     Tc::open().map_err(|source| KernelError::Call { object: "netlink", call: "socket", source })
 }
 
-fn name(links: &Path, hook: PacketHook) -> String {
+/// The name of our filter at one hook.
+pub fn name(links: &Path, hook: PacketHook) -> String {
     absolute(links).join(hook.program()).to_string_lossy().into_owned()
 }
 

@@ -1,6 +1,6 @@
 //! Maps: open, create, read and write, singly and by batches.
 
-use super::call::{bpf, bpf_open, empty, number, object_get, object_info};
+use super::call::{bpf, bpf_open, empty, number, object_get, object_info, object_pin};
 use crate::kernel::shape::MapShape;
 use aya_obj::generated::{BPF_F_RDONLY, bpf_cmd, bpf_map_info};
 use std::io;
@@ -55,7 +55,7 @@ impl MapFd {
         Self::from_fd(fd)
     }
 
-    fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+    pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: plain data, for which zeros are valid.
         let mut info: bpf_map_info = unsafe { zeroed() };
         // SAFETY: whatever object `fd` is, every bit pattern is a valid `bpf_map_info`.
@@ -67,6 +67,14 @@ impl MapFd {
     #[must_use]
     pub fn shape(&self) -> &MapShape {
         &self.shape
+    }
+
+    /// Pins it: it then outlives this process.
+    ///
+    /// # Errors
+    /// Of BPF_OBJ_PIN (`AlreadyExists`: there is such a pin).
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        object_pin(path, self.fd.as_fd())
     }
 
     /// Bytes of kernel memory that the map takes, from its fdinfo (exact since Linux 6.4).

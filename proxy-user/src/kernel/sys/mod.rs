@@ -4,8 +4,10 @@
 
 #![allow(unsafe_code, reason = "the kernel is given addresses")]
 
+mod btf;
 mod call;
 mod devices;
+mod foreign;
 mod link;
 mod listeners;
 mod map;
@@ -13,22 +15,28 @@ mod netfilter;
 mod netlink;
 mod netns;
 mod probe;
+mod program;
 mod sock_diag;
 mod tc;
 mod tcx;
 mod test_run;
+mod xdp;
 mod xtables;
 
+pub use btf::{MapTypes, btf_bytes, map_types};
 pub use call::calls;
 pub use devices::{devices, has_device};
+pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use listeners::tcp_listeners;
 pub use map::{Access, MapFd, Partial, swap_inner};
 pub use netfilter::{NFPROTO, NfTables};
 pub use netns::netns_cookie;
 pub use probe::probe_set_retval;
+pub use program::{ProgramInfo, own_programs};
 pub use sock_diag::{ConnectedUdp, SockDiag};
 pub use tc::{Filter, Tc, TcHook};
-pub use tcx::{TcxLink, tcx_links};
+pub use tcx::{TcxLink, TcxProgram, tcx_links, tcx_programs};
 pub use test_run::{TestPacket, TestRun, empty_program, test_run};
+pub use xdp::{Xdp, xdp_programs};
 pub use xtables::Xtable;

@@ -63,12 +63,21 @@ impl LinkFd {
     }
 }
 
-/// Ids of the links by which the kernel runs programs on a device of the calling thread's network namespace; zero
-/// stands for a program without a link.
+/// A program that the kernel runs on a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcxProgram {
+    /// Its id.
+    pub program_id: u32,
+    /// Id of the link that attaches it; zero if it is attached without one.
+    pub link_id: u32,
+}
+
+/// The programs that the kernel runs on a device of the calling thread's network namespace by tcx, in the order in which
+/// they run.
 ///
 /// # Errors
 /// Of BPF_PROG_QUERY; ENODEV: no such device. EINVAL: the kernel has no tcx.
-pub fn tcx_links(device: u32, attach_type: bpf_attach_type) -> io::Result<Vec<u32>> {
+pub fn tcx_programs(device: u32, attach_type: bpf_attach_type) -> io::Result<Vec<TcxProgram>> {
     // More programs than any kernel allows (BPF_MPROG_MAX is 64).
     let (mut programs, mut links) = ([0_u32; 256], [0_u32; 256]);
     let mut attr = empty();
@@ -83,5 +92,14 @@ pub fn tcx_links(device: u32, attach_type: bpf_attach_type) -> io::Result<Vec<u3
     let query = unsafe { attr.query };
     // SAFETY: both members of this union are the same number.
     let count = unsafe { query.__bindgen_anon_2.prog_cnt } as usize;
-    Ok(links.get(..count).unwrap_or(&links).to_vec())
+    let ids = programs.iter().zip(&links).take(count);
+    Ok(ids.map(|(program_id, link_id)| TcxProgram { program_id: *program_id, link_id: *link_id }).collect())
+}
+
+/// Ids of the links of [`tcx_programs`].
+///
+/// # Errors
+/// As there.
+pub fn tcx_links(device: u32, attach_type: bpf_attach_type) -> io::Result<Vec<u32>> {
+    Ok(tcx_programs(device, attach_type)?.iter().map(|program| program.link_id).collect())
 }
