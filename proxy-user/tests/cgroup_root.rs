@@ -98,6 +98,15 @@ fn on_a_host_with_cgroup_v1_alone_it_is_opened_without_being_mounted() {
     let Some(host) = found(&namespaces, &set_up, &[]) else { return };
     assert_eq!((host["mount"].as_str(), host["id"].as_str()), ("-", ROOT));
     assert_eq!((host["narrow"].as_str(), host["exists"].as_str()), ("no", "true"));
+    // The same in a container that has the host's directory.
+    let host = tempfile::tempdir().unwrap();
+    let at = host.path().to_str().unwrap();
+    let set_up = format!(
+        "mount --rbind /sys/fs/cgroup {at}; umount -l {at}/unified; mount -t cgroup -o pids none {at}/pids || true
+         {BARE}; mount -t tmpfs none /sys/fs/cgroup"
+    );
+    let container = found(&namespaces, &set_up, &[("LOOK_AT", at)]).unwrap();
+    assert_eq!((container["mount"].as_str(), container["id"].as_str()), ("-", ROOT));
     // Not where the operator has named another place.
     let elsewhere = found(&namespaces, &set_up, &[("LOOK_AT", "/tmp")]).unwrap();
     assert!(elsewhere["error"].contains("/tmp is not in a cgroup v2 hierarchy: mount it"), "{elsewhere:?}");
