@@ -7,6 +7,7 @@ use crate::{
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
+    writer::Capacities,
 };
 use proxy_common::abi::{Counter, DeviceEntry, PacketSettings};
 use rustix::time::{ClockId, clock_gettime};
@@ -123,6 +124,16 @@ impl Dataplane {
     fn tell(&mut self, report: &SyncReport) {
         let entry = agent::synced(self.engine.writer().agent(), report, self.engine.is_complete());
         self.engine.writer_mut().set_agent(&entry);
+    }
+
+    /// Makes the maps hold at least so much, without a gap: see [`Programs::grow`]. Returns what they hold.
+    ///
+    /// # Errors
+    /// Of the step that failed; the maps may be larger all the same.
+    pub fn grow(&mut self, wanted: &Capacities) -> Result<Capacities, DataplaneError> {
+        let grown = self.programs.grow(self.engine.writer_mut(), wanted);
+        self.engine.grown();
+        Ok(grown?)
     }
 
     /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does
