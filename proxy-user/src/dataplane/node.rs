@@ -45,7 +45,8 @@ impl Dataplane {
     pub fn open(node: impl Into<SmolStr>, rules: Rules, options: &Options) -> Result<Self, DataplaneError> {
         let (mut maps, mut programs) = Kernel::open(options)?.split();
         maps.set_agent(&agent::started());
-        let engine = Engine::new(node, rules, maps)?;
+        let mut engine = Engine::new(node, rules, maps)?;
+        engine.limit(options.limits);
         programs.attach()?;
         Ok(Self {
             engine,
@@ -105,7 +106,8 @@ impl Dataplane {
     /// # Errors
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
-        let report = self.engine.sync()?;
+        let programs = &mut self.programs;
+        let report = self.engine.sync_growing(|maps, sizes| grow(programs, maps, sizes))?;
         self.tell(&report);
         if !self.alone && self.engine.is_complete() {
             if let Err(error) = self.programs.remove_other_versions() {
@@ -269,6 +271,6 @@ impl Dataplane {
 /// Has the kernel's maps grow.
 fn grow(programs: &mut Programs, maps: &mut KernelMaps, sizes: &Capacities) -> Result<Duration, KernelError> {
     let start = Instant::now();
-    let _ = (programs, maps, sizes); // TODO-BRIDGE
+    programs.grow(maps, sizes)?;
     Ok(start.elapsed())
 }

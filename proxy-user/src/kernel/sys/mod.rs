@@ -29,7 +29,7 @@ pub use devices::{devices, has_device};
 pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use listeners::tcp_listeners;
-pub use map::{Access, MapFd, Partial, swap_inner};
+pub use map::{Access, MapFd, Partial, put_program, swap_inner};
 pub use netfilter::{NFPROTO, NfTables};
 pub use netns::netns_cookie;
 pub use probe::probe_set_retval;
