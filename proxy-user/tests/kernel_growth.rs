@@ -97,7 +97,7 @@ fn five_thousand_services_fill_tiny_maps_and_none_is_left_out() {
             );
         }
         // From 16 endpoints to 32,768 in 5,000 services; the first growth is for the first hundred.
-        assert!((6..=16).contains(&growths.len()), "{}", growths.len());
+        assert!((6..=10).contains(&growths.len()), "{}", growths.len());
         let capacities = dataplane.engine().writer().capacities();
         assert_eq!((capacities.services, capacities.flows), (8_192, TINY.flows), "only what is needed");
         is_whole(&dataplane, 5_000, 3);
@@ -176,16 +176,19 @@ fn memory_is_reckoned_as_the_kernel_counts_it() {
         lab_options.pin_path = lab.bpffs.path().join(format!("of-{}", sizes.services));
         let kernel = Kernel::open(&lab_options).expect("open");
         let counted = kernel.maps().memory().expect("fdinfo");
+        let mut tries = 0;
         for (map, bytes) in footprint(&sizes, cpus) {
             let (_, found) = counted.iter().find(|(name, _)| *name == map).expect(map);
             // Tries take memory as they fill.
-            if !["SOURCE_RANGES", "NETWORKS"].contains(&map) {
+            if ["SOURCE_RANGES", "NETWORKS"].contains(&map) {
+                tries += bytes;
+            } else {
                 assert_eq!(*found, bytes, "{map}");
             }
         }
         let sum = sum(kernel.maps());
-        let reckoned = total_footprint(&sizes, cpus);
-        assert!(sum <= reckoned && reckoned <= sum + (512 << 10), "{sum} of {reckoned}");
+        let reckoned = total_footprint(&sizes, cpus) - tries;
+        assert!(sum <= reckoned && reckoned <= sum + (256 << 10), "{sum} of {reckoned}");
         eprintln!("{sizes:?}: {sum} bytes");
         drop(kernel);
         shunt::kernel::remove(&lab_options.pin_path).expect("removed");
