@@ -107,7 +107,7 @@ impl Dataplane {
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
         let programs = &mut self.programs;
-        let report = self.engine.sync_growing(|maps, sizes| grow(programs, maps, sizes))?;
+        let report = self.engine.sync_growing(|maps, sizes| enlarge(programs, maps, sizes))?;
         self.tell(&report);
         if !self.alone && self.engine.is_complete() {
             if let Err(error) = self.programs.remove_other_versions() {
@@ -134,6 +134,16 @@ impl Dataplane {
     fn tell(&mut self, report: &SyncReport) {
         let entry = agent::synced(self.engine.writer().agent(), report, self.engine.is_complete());
         self.engine.writer_mut().set_agent(&entry);
+    }
+
+    /// Makes the maps hold at least so much, without a gap: see [`Programs::grow`]. Returns what they hold.
+    ///
+    /// # Errors
+    /// Of the step that failed; the maps may be larger all the same.
+    pub fn grow(&mut self, wanted: &Capacities) -> Result<Capacities, DataplaneError> {
+        let grown = self.programs.grow(self.engine.writer_mut(), wanted);
+        self.engine.grown();
+        Ok(grown?)
     }
 
     /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does
@@ -223,7 +233,7 @@ impl Dataplane {
     /// [`Self::sync`] reports it.
     pub fn grow_remembered(&mut self, used: &Remembered) -> bool {
         let programs = &mut self.programs;
-        self.engine.grow_remembered(used, |maps, sizes| grow(programs, maps, sizes))
+        self.engine.grow_remembered(used, |maps, sizes| enlarge(programs, maps, sizes))
     }
 
     /// Tries growth again that failed, with the next [`Self::sync`]; true if one had failed.
@@ -268,8 +278,12 @@ impl Dataplane {
     }
 }
 
-/// Has the kernel's maps grow.
-fn grow(programs: &mut Programs, maps: &mut KernelMaps, sizes: &Capacities) -> Result<Duration, KernelError> {
+/// Has the kernel's maps grow; says how long it took.
+fn enlarge(
+    programs: &mut Programs,
+    maps: &mut KernelMaps,
+    sizes: &Capacities,
+) -> Result<Duration, KernelError> {
     let start = Instant::now();
     programs.grow(maps, sizes)?;
     Ok(start.elapsed())

@@ -1,6 +1,6 @@
 //! The handle on everything that Shunt has in the kernel.
 
-use super::attach::{Attached, Attachment, DETACH_ORDER};
+use super::attach::{Attached, Attachment};
 use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
@@ -10,13 +10,12 @@ use super::lock::PinLock;
 use super::machine::Machine;
 use super::maps::KernelMaps;
 use super::object;
-use super::packets::{self, PacketPrograms};
+use super::packets::PacketPrograms;
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
 use super::sys::Access;
 use super::transition;
 use crate::writer::{Capacities, Fixed, Limits};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ pub struct Options {
     pub cgroup: PathBuf,
     /// A directory on a bpffs, made if it is missing.
     pub pin_path: PathBuf,
-    /// Sizes of maps that are made; a map that is adopted keeps its size.
+    /// Sizes of maps that are made; a map that is adopted has its own, until it grows.
     pub capacities: Capacities,
     /// How far maps may grow.
     pub limits: Limits,
@@ -156,23 +155,6 @@ impl Kernel {
     pub fn features(&self) -> Features {
         self.programs.features()
     }
-}
-
-/// Detaches every program and removes every pin under a pin path. No agent may be running there. Filters of clsact
-/// qdiscs are removed from the calling thread's network namespace, so that should be the node's.
-///
-/// # Errors
-/// [`KernelError::NoBpffs`] before anything is removed, [`KernelError::Locked`], or [`KernelError::Path`]. A pin path
-/// that does not exist is no error.
-pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
-    bpffs::refuse_others(pin_path)?;
-    let _lock = match PinLock::acquire(pin_path) {
-        // Filters outlive pins that somebody has removed.
-        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => None,
-        lock => Some(lock?),
-    };
-    packets::clear(pin_path, |_| true)?;
-    bpffs::clear(pin_path, &DETACH_ORDER)
 }
 
 #[cfg(test)]
