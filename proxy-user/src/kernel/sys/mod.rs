@@ -32,7 +32,7 @@ pub use devices::{device_kind, devices, has_device, remove_device};
 pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use listeners::tcp_listeners;
-pub use map::{Access, MapFd, Partial, swap_inner};
+pub use map::{Access, MapFd, Partial, put_program, swap_inner};
 pub use netfilter::{NFPROTO, NfTables};
 pub use netfilter_rules::NfDeletion;
 pub use netfilter_sets::{counters, ipsets, remove_counter, remove_ipset};
