@@ -18,6 +18,11 @@ pub struct Endpoint {
     pub node: String,
 }
 
+/// Whether a Service is one of them: an API server adds its own.
+pub fn has(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// ClusterIPs with the port of a Service.
 pub fn cluster_ips(service: usize) -> Vec<SocketAddr> {
     CLUSTER_IPS[service].iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 80)).collect()
@@ -42,7 +47,8 @@ pub fn fixed(node: &Node) -> String {
                 "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack", "sessionAffinity": affinity,
                 "ports": [port("TCP"), port("UDP")] } })
     });
-    let cidrs: Vec<_> = node.pod_networks().iter().take(2).map(|(ip, prefix)| format!("{ip}/{prefix}")).collect();
+    let cidrs: Vec<_> =
+        node.pod_networks().iter().take(2).map(|(ip, prefix)| format!("{ip}/{prefix}")).collect();
     let address = |ip: IpAddr| json!({ "type": "InternalIP", "address": ip });
     let object = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node.name() },
         "spec": { "podCIDR": cidrs[0], "podCIDRs": cidrs },

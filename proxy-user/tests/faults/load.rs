@@ -36,8 +36,10 @@ pub struct Client {
     pub sticky: Vec<SocketAddr>,
     /// Its addresses, each a client of its own for session affinity; none for the one that the kernel picks.
     pub own: Vec<IpAddr>,
-    /// Whether the fault takes away what it comes by.
+    /// Whether the fault takes away what its new connections come by.
     pub severed: bool,
+    /// Whether also what its streams and flows come by.
+    pub breaks: bool,
     /// Whether it opens more streams while the fault happens.
     pub reopens: bool,
 }
@@ -46,7 +48,13 @@ impl Client {
     /// Ways to the Service without session affinity, one of each protocol and address.
     pub fn plain(&self) -> Vec<Way> {
         let protocols = [Protocol::Tcp, Protocol::Udp].into_iter();
-        let way = |protocol, to: &SocketAddr| Way { protocol, to: *to, from: None, service: WEB, severed: self.severed };
+        let way = |protocol, to: &SocketAddr| Way {
+            protocol,
+            to: *to,
+            from: None,
+            service: WEB,
+            severed: self.severed,
+        };
         protocols.flat_map(|protocol| self.web.iter().map(move |to| way(protocol, to))).collect()
     }
 
@@ -157,7 +165,7 @@ impl Load {
     #[track_caller]
     pub fn serve(&self, more: u64) {
         let served = || self.counts.connections().iter().sum::<u64>();
-        let (wanted, end) = (served() + more, Instant::now() + Duration::from_secs(300));
+        let (wanted, end) = (served() + more, Instant::now() + Duration::from_secs(60));
         while served() < wanted {
             assert!(Instant::now() < end && self.is_alive(), "the clients have stopped: {:?}", self.counts);
             thread::sleep(Duration::from_millis(2));

@@ -13,6 +13,8 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod agent;
+mod attached;
+mod away;
 mod backend;
 mod churn;
 mod cluster;
@@ -22,7 +24,9 @@ mod count;
 mod dial;
 mod killed;
 mod load;
+mod machine;
 mod outcome;
+mod pins;
 mod restarted;
 mod scale;
 mod sessions;

@@ -45,18 +45,24 @@ impl Outcome {
         self.load.enter(Phase::During);
         inject(self);
         // What the last change made wrong shows now.
-        self.load.serve(self.scale.connections / 20);
+        self.serve();
         self.load.enter(Phase::After);
         self.times += times;
         self.lasted += began.elapsed();
+        self.serve();
+    }
+
+    /// Waits until some more connections were served.
+    #[track_caller]
+    pub fn serve(&self) {
         self.load.serve(self.scale.connections / 20);
     }
 
     /// What `work` takes away from clients, it gives back before it returns.
-    pub fn gap(&mut self, work: impl FnOnce()) {
+    pub fn gap(&mut self, work: impl FnOnce(&mut Self)) {
         let began = Instant::now();
         self.load.counts.set_gap(true);
-        work();
+        work(self);
         self.load.counts.set_gap(false);
         self.gap = self.gap.max(Some(began.elapsed()));
     }

@@ -31,10 +31,12 @@ struct Held {
 /// Sockets are made in the client's place, and asked from where the caller is: a cgroup can be removed though they stay.
 pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool, opened: &mpsc::Sender<()>) {
     let of = |protocol| move |way: &Way| way.protocol == protocol;
-    let plain = client.plain();
+    let own = Client { severed: client.breaks, ..client.clone() };
+    let plain = own.plain();
     let streams: Vec<_> = plain.iter().copied().filter(of(Protocol::Tcp)).collect();
-    let flows = plain.iter().copied().chain(client.affine()).filter(of(Protocol::Udp));
-    let first: Vec<_> = streams.iter().copied().chain(flows).flat_map(|way| repeat_n(way, sessions)).collect();
+    let flows = plain.iter().copied().chain(own.affine()).filter(of(Protocol::Udp));
+    let first: Vec<_> =
+        streams.iter().copied().chain(flows).flat_map(|way| repeat_n(way, sessions)).collect();
     let late: Vec<_> = streams.iter().flat_map(|way| repeat_n(*way, sessions.div_ceil(2))).collect();
     let open_all = |ways: &[Way]| {
         let open = || ways.iter().filter_map(|way| open(way, counts)).collect::<Vec<_>>();
