@@ -27,6 +27,10 @@ static HAS_SET_RETVAL: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static NODE_NETNS: Global<u64> = Global::new(0);
 
+/// 1 in bridging programs: what their maps do not know they hand over to the programs that they have replaced.
+#[unsafe(no_mangle)]
+static BRIDGE: Global<u8> = Global::new(0);
+
 /// Layout of the maps that this object was built for. No program reads it: the loader does, out of
 /// the object's `.rodata`.
 #[unsafe(no_mangle)]
@@ -40,6 +44,12 @@ static ZERO: Global<u32> = Global::new(0);
 #[inline(always)]
 pub fn zero() -> u32 {
     ZERO.load()
+}
+
+/// Whether this is a bridging program.
+#[inline(always)]
+pub fn is_bridge() -> bool {
+    BRIDGE.load() == 1
 }
 
 /// Lets a call that is about to be refused fail with ECONNREFUSED, where the kernel can do that.

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+mod bridge;
 mod client;
 mod clock;
 mod globals;
@@ -21,9 +22,13 @@ use aya_ebpf::{
     programs::{SockAddrContext, SockContext, TcContext},
 };
 use client::SocketClient;
+use maps::{
+    BEFORE_CONNECT4, BEFORE_CONNECT6, BEFORE_PEER4, BEFORE_PEER6, BEFORE_RECVMSG4, BEFORE_RECVMSG6,
+    BEFORE_RELEASE, BEFORE_SENDMSG4, BEFORE_SENDMSG6,
+};
 use proxy_common::{
-    abi::{PacketFlags, TCP},
-    datapath::{self, Decision, Dial},
+    abi::{PacketFlags, SocketKey, SocketPeer, TCP},
+    datapath::{self, Decision, Dial, Tables},
     packet::{Hook, PacketTables, Stages},
 };
 
@@ -39,6 +44,9 @@ const FAIL: i32 = 0;
 /// connect() of an IPv4 socket, and of a UDP one of IPv6 to an AF_INET address.
 #[cgroup_sock_addr(connect4)]
 fn connect4(ctx: SockAddrContext) -> i32 {
+    if bridge::defers() {
+        bridge::hand_over(&BEFORE_CONNECT4, &ctx, 0);
+    }
     let call = SocketCall::v4(&ctx);
     let dial = call.dial();
     finish(&call, &dial, datapath::connect(&KernelTables, &SocketClient(&call), &dial))
@@ -47,6 +55,9 @@ fn connect4(ctx: SockAddrContext) -> i32 {
 /// connect() of an IPv6 socket, IPv4-mapped addresses included.
 #[cgroup_sock_addr(connect6)]
 fn connect6(ctx: SockAddrContext) -> i32 {
+    if bridge::defers() {
+        bridge::hand_over(&BEFORE_CONNECT6, &ctx, 0);
+    }
     let call = SocketCall::v6(&ctx);
     let dial = call.dial();
     finish(&call, &dial, datapath::connect(&KernelTables, &SocketClient(&call), &dial))
@@ -55,49 +66,67 @@ fn connect6(ctx: SockAddrContext) -> i32 {
 /// sendmsg() with an IPv4 address on a UDP socket, connected or not; with an IPv4-mapped one too.
 #[cgroup_sock_addr(sendmsg4)]
 fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    if bridge::defers() {
+        bridge::hand_over(&BEFORE_SENDMSG4, &ctx, 0);
+    }
     let call = SocketCall::v4(&ctx);
-    let dial = call.dial();
-    finish(
-        &call,
-        &dial,
-        datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()),
-    )
+    let (dial, connected) = (call.dial(), call.connected());
+    if globals::is_bridge() && is_strange(&dial, &connected) {
+        bridge::hand_over(&BEFORE_SENDMSG4, &ctx, 0);
+    }
+    let decision = datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, connected);
+    finish(&call, &dial, decision)
 }
 
 /// sendmsg() with an IPv6 address on a UDP socket, connected or not.
 #[cgroup_sock_addr(sendmsg6)]
 fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    if bridge::defers() {
+        bridge::hand_over(&BEFORE_SENDMSG6, &ctx, 0);
+    }
     let call = SocketCall::v6(&ctx);
-    let dial = call.dial();
-    finish(
-        &call,
-        &dial,
-        datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, call.connected()),
-    )
+    let (dial, connected) = (call.dial(), call.connected());
+    if globals::is_bridge() && is_strange(&dial, &connected) {
+        bridge::hand_over(&BEFORE_SENDMSG6, &ctx, 0);
+    }
+    let decision = datapath::send_connected(&KernelTables, &SocketClient(&call), &dial, connected);
+    finish(&call, &dial, decision)
 }
 
 /// recvmsg() of an IPv4 UDP socket: the sender it is shown.
 #[cgroup_sock_addr(recvmsg4)]
 fn recvmsg4(ctx: SockAddrContext) -> i32 {
-    restore_sender(&SocketCall::v4(&ctx))
+    if !restore_sender(&SocketCall::v4(&ctx)) && globals::is_bridge() {
+        bridge::hand_over(&BEFORE_RECVMSG4, &ctx, 0);
+    }
+    PROCEED
 }
 
 /// recvmsg() of an IPv6 UDP socket: the sender it is shown, IPv4-mapped ones included.
 #[cgroup_sock_addr(recvmsg6)]
 fn recvmsg6(ctx: SockAddrContext) -> i32 {
-    restore_sender(&SocketCall::v6(&ctx))
+    if !restore_sender(&SocketCall::v6(&ctx)) && globals::is_bridge() {
+        bridge::hand_over(&BEFORE_RECVMSG6, &ctx, 0);
+    }
+    PROCEED
 }
 
 /// getpeername() of an IPv4 socket.
 #[cgroup_sock_addr(getpeername4)]
 fn getpeername4(ctx: SockAddrContext) -> i32 {
-    restore_peer_name(&SocketCall::v4(&ctx))
+    if !restore_peer_name(&SocketCall::v4(&ctx)) && globals::is_bridge() {
+        bridge::hand_over(&BEFORE_PEER4, &ctx, 0);
+    }
+    PROCEED
 }
 
 /// getpeername() of an IPv6 socket, IPv4-mapped peers included.
 #[cgroup_sock_addr(getpeername6)]
 fn getpeername6(ctx: SockAddrContext) -> i32 {
-    restore_peer_name(&SocketCall::v6(&ctx))
+    if !restore_peer_name(&SocketCall::v6(&ctx)) && globals::is_bridge() {
+        bridge::hand_over(&BEFORE_PEER6, &ctx, 0);
+    }
+    PROCEED
 }
 
 /// The end of a socket of either family.
@@ -105,6 +134,9 @@ fn getpeername6(ctx: SockAddrContext) -> i32 {
 fn sock_release(ctx: SockContext) -> i32 {
     let socket = ReleasedSocket::new(&ctx);
     datapath::release(&KernelTables, socket.cookie(), socket.peer());
+    if globals::is_bridge() {
+        bridge::hand_over(&BEFORE_RELEASE, &ctx, 0);
+    }
     PROCEED
 }
 
@@ -157,11 +189,7 @@ fn stage_begin(ctx: TcContext) -> i32 {
 /// An ICMP message.
 #[classifier]
 fn stage_error(ctx: TcContext) -> i32 {
-    packet_stages::later(
-        &ctx,
-        #[inline(always)]
-        |stages| stages.error(),
-    )
+    packet_stages::error(&ctx)
 }
 
 /// A packet that is translated.
@@ -207,20 +235,31 @@ fn finish(call: &SocketCall<'_>, dial: &Dial, decision: Decision) -> i32 {
     }
 }
 
+/// Whether a datagram's socket is connected, and not through a Service as far as these maps know.
 #[inline(always)]
-fn restore_sender(call: &SocketCall<'_>) -> i32 {
-    if let Some(frontend) = datapath::restore_sender(&KernelTables, call.cookie(), call.peer()) {
-        call.set_peer(&frontend);
-    }
-    PROCEED
+fn is_strange(dial: &Dial, connected: &SocketPeer) -> bool {
+    let key = SocketKey { cookie: dial.cookie, peer: *connected };
+    connected.port != 0 && KernelTables.reverse(&key).is_none()
 }
 
+/// Whether the sender that is shown was replaced.
 #[inline(always)]
-fn restore_peer_name(call: &SocketCall<'_>) -> i32 {
-    if let Some(frontend) = datapath::restore_peer_name(&KernelTables, call.cookie(), call.peer()) {
-        call.set_peer(&frontend);
-    }
-    PROCEED
+fn restore_sender(call: &SocketCall<'_>) -> bool {
+    let Some(frontend) = datapath::restore_sender(&KernelTables, call.cookie(), call.peer()) else {
+        return false;
+    };
+    call.set_peer(&frontend);
+    true
+}
+
+/// Whether the peer that is shown was replaced.
+#[inline(always)]
+fn restore_peer_name(call: &SocketCall<'_>) -> bool {
+    let Some(frontend) = datapath::restore_peer_name(&KernelTables, call.cookie(), call.peer()) else {
+        return false;
+    };
+    call.set_peer(&frontend);
+    true
 }
 
 /// The kernel gives some helpers only to programs under a GPL-compatible licence.

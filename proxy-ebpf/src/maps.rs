@@ -12,9 +12,9 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use proxy_common::abi::{
-    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, DeviceEntry, FlowEntry, FragmentKey,
-    FrontendKey4, FrontendKey6, FrontendValue, NetworkKey, NodeEntry, PacketSettings, Ports, ReverseEntry,
-    ServiceEntry, ServiceStats, SocketKey, SourceRangeKey, TraceLease, Tuple,
+    AffinityEntry, AffinityKey, AgentEntry, BackendEntry, BackendRef, Counter, DeviceEntry, FlowEntry,
+    FragmentKey, FrontendKey4, FrontendKey6, FrontendValue, NetworkKey, NodeEntry, PacketSettings, Ports,
+    ReverseEntry, ServiceEntry, ServiceStats, SocketKey, SourceRangeKey, TraceLease, TransitionEntry, Tuple,
 };
 
 /// Userspace maps the array into its memory and writes by plain stores (Linux 5.5).
@@ -120,3 +120,47 @@ pub static STATS: PerCpuArray<ServiceStats, 8_192> = PerCpuArray::new();
 /// Totals by reason.
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { Counter::COUNT }> = PerCpuArray::new();
+
+/// What the agent says of itself. No program reads it (see [`NAMES`]).
+#[btf_map]
+pub static AGENT: Array<AgentEntry, 1, MMAPABLE> = Array::new();
+
+/// How far it is from the maps before these to these.
+#[btf_map]
+pub static TRANSITION: Array<TransitionEntry, 1, MMAPABLE> = Array::new();
+
+/// The programs that bridging ones have replaced, one map for each hook: since 6.17 the kernel puts only programs of one
+/// expected_attach_type into a map.
+#[btf_map]
+pub static BEFORE_CONNECT4: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_CONNECT6: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_SENDMSG4: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_SENDMSG6: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_RECVMSG4: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_RECVMSG6: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_PEER4: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_PEER6: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static BEFORE_RELEASE: ProgramArray<1> = ProgramArray::new();
+
+/// The same of the packet programs, by `packet::Hook`.
+#[btf_map]
+pub static BEFORE_PACKETS: ProgramArray<2> = ProgramArray::new();
+
+/// What sockets and clients remember, as the programs before knew it: in bridging programs UDP_FLOWS of the maps before
+/// these, where their entries have the same layout; else a map of its own and nothing in it.
+#[btf_map]
+pub static FORMER_UDP: HashMap<SocketKey, BackendRef, 1> = HashMap::new();
+/// The same of REVERSE.
+#[btf_map]
+pub static FORMER_REVERSE: HashMap<SocketKey, ReverseEntry, 1> = HashMap::new();
+/// The same of AFFINITY.
+#[btf_map]
+pub static FORMER_AFFINITY: HashMap<AffinityKey, AffinityEntry, 1> = HashMap::new();

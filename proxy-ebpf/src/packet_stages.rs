@@ -6,7 +6,8 @@
 //! replaces one by one: so the layout of `Work` and the numbers of `Next` belong to the map ABI.
 
 use crate::{
-    maps::{SCRATCH, STAGES},
+    bridge, globals,
+    maps::{BEFORE_PACKETS, SCRATCH, STAGES},
     send::PASS,
     skb::Skb,
     tables::KernelTables,
@@ -24,16 +25,36 @@ pub fn first(context: &TcContext, hook: Hook) -> i32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return PASS };
     // SAFETY: `scratch` points to this CPU's value, and no other program runs on this CPU meanwhile.
     unsafe { (*scratch).hook = hook };
-    later(
+    run::<true>(
         context,
         #[inline(always)]
         |plain| plain.arrive(),
     )
 }
 
-/// Runs a stage, and what follows; the value is the program's.
+/// Runs the stage of ICMP messages, and what follows.
+#[inline(always)]
+pub fn error(context: &TcContext) -> i32 {
+    run::<true>(
+        context,
+        #[inline(always)]
+        |plain| plain.error(),
+    )
+}
+
+/// Runs a later stage, and what follows.
 #[inline(always)]
 pub fn later(context: &TcContext, stage: impl FnOnce(&mut Plain<'_, Skb, KernelTables>) -> Next) -> i32 {
+    run::<false>(context, stage)
+}
+
+/// Runs a stage, and what follows; the value is the program's. It may leave the packet to the program before only where
+/// that is said.
+#[inline(always)]
+fn run<const LEAVES: bool>(
+    context: &TcContext,
+    stage: impl FnOnce(&mut Plain<'_, Skb, KernelTables>) -> Next,
+) -> i32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return PASS };
     // SAFETY: as in [`first`]. Zeros and whatever a former stage left are a valid Work.
     let work = unsafe { &mut (*scratch).work };
@@ -42,7 +63,12 @@ pub fn later(context: &TcContext, stage: impl FnOnce(&mut Plain<'_, Skb, KernelT
     // SAFETY: as in [`first`].
     let hook = unsafe { (*scratch).hook };
     let mut packet = Skb::new(context.skb.skb, hook, work.is_headerless(), questions);
-    let next = stage(&mut Plain { packet: &mut packet, tables: &KernelTables, work });
+    let mut next = stage(&mut Plain { packet: &mut packet, tables: &KernelTables, work });
+    if LEAVES && globals::is_bridge() && next.is(Next::Before) {
+        bridge::hand_over(&BEFORE_PACKETS, context, hook as u32);
+        // There is none: then nobody knows of it, unless it begins a flow.
+        next = if work.has_ports() { Next::Begin } else { Next::Pass };
+    }
     if let Some(stage) = next.stage() {
         // SAFETY: nothing that is borrowed here is used after the call, which does not return.
         unsafe { STAGES.tail_call(context, stage) };

@@ -1,5 +1,6 @@
 //! [`PacketTables`] over the kernel's maps.
 
+use crate::bridge;
 use crate::clock;
 use crate::maps::{DEVICES, FLOWS, FRAGMENTS, PACKETS, STATS};
 use crate::tables::{KernelTables, load};
@@ -8,7 +9,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use core::ptr;
 use proxy_common::{
     abi::{DeviceEntry, FlowEntry, FragmentKey, PacketSettings, Ports, Tuple},
-    packet::{FlowTouch, InsertError, PacketTables},
+    packet::{FlowTouch, InsertError, PacketTables, Unknown},
 };
 
 /// EEXIST of asm-generic/errno-base.h.
@@ -25,6 +26,11 @@ macro_rules! store_field {
 }
 
 impl PacketTables for KernelTables {
+    #[inline(always)]
+    fn unknown(&self) -> Unknown {
+        bridge::unknown()
+    }
+
     #[inline(always)]
     fn seconds(&self) -> u32 {
         clock::seconds(self)

@@ -3,8 +3,8 @@
 
 use crate::globals;
 use crate::maps::{
-    AFFINITY, BACKENDS, COUNTERS, EVENTS, FRONTENDS4, FRONTENDS6, NETWORKS, NODE, REVERSE, SERVICES, SLOTS,
-    SOURCE_RANGES, STATS, TRACE, UDP_FLOWS,
+    AFFINITY, BACKENDS, COUNTERS, EVENTS, FORMER_AFFINITY, FORMER_REVERSE, FORMER_UDP, FRONTENDS4,
+    FRONTENDS6, NETWORKS, NODE, REVERSE, SERVICES, SLOTS, SOURCE_RANGES, STATS, TRACE, UDP_FLOWS,
 };
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -40,6 +40,13 @@ macro_rules! load_field {
         // SAFETY: the caller's pointer is that of a whole entry, which a map look-up gave out.
         load(unsafe { &raw const (*$entry).$field })
     }};
+}
+
+#[inline(always)]
+fn affinity(entry: *const AffinityEntry) -> AffinityEntry {
+    // SAFETY: `entry` points to a whole AffinityEntry of a map. What another key's reuse of an evicted
+    // entry could mix in is checked against the backend: at worst a client changes its endpoint.
+    unsafe { ptr::read(entry) }
 }
 
 impl Tables for KernelTables {
@@ -87,7 +94,11 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn udp_flow(&self, key: &SocketKey) -> Option<BackendRef> {
-        UDP_FLOWS.get_ptr(key).map(load)
+        let mut entry = UDP_FLOWS.get_ptr(key);
+        if globals::is_bridge() && entry.is_none() {
+            entry = FORMER_UDP.get_ptr(key);
+        }
+        entry.map(load)
     }
 
     #[inline(always)]
@@ -97,7 +108,11 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn reverse(&self, key: &SocketKey) -> Option<ReverseEntry> {
-        let entry = REVERSE.get_ptr(key)?;
+        let mut entry = REVERSE.get_ptr(key);
+        if globals::is_bridge() && entry.is_none() {
+            entry = FORMER_REVERSE.get_ptr(key);
+        }
+        let entry = entry?;
         // SAFETY: `entry` points to a whole ReverseEntry of the map. Only this socket's own calls write
         // this key; what another key's reuse of the evicted entry could mix in is an address shown
         // wrongly once, never a wrong destination.
@@ -117,10 +132,16 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityEntry> {
-        let entry = AFFINITY.get_ptr(key)?;
-        // SAFETY: `entry` points to a whole AffinityEntry of the map. What another key's reuse of an evicted
-        // entry could mix in is checked against the backend: at worst a client changes its endpoint.
-        Some(unsafe { ptr::read(entry) })
+        let entry = AFFINITY.get_ptr(key).map(affinity);
+        if globals::is_bridge() {
+            let former = FORMER_AFFINITY.get_ptr(key).map(affinity);
+            return match (entry, former) {
+                (Some(entry), Some(former)) if former.last_flow > entry.last_flow => Some(former),
+                (None, former) => former,
+                (entry, _) => entry,
+            };
+        }
+        entry
     }
 
     #[inline(always)]

@@ -135,7 +135,7 @@ fn stores_cost_no_system_call_and_read_back_as_from_memory() {
     assert_eq!(kernel.maps().service(64), None, "outside of the map");
 
     // What the mapping shows is what the kernel holds.
-    let maps = lab.pin_path().join("v3/maps");
+    let maps = lab.pin_path().join("v4/maps");
     let services = MapFd::open(&maps.join("SERVICES"), Access::Read).unwrap();
     let entry = services.lookup(&9_u32.to_ne_bytes()).unwrap();
     assert_eq!(entry, kernel.maps().service(9).unwrap().as_bytes());

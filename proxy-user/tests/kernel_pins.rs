@@ -22,7 +22,7 @@ fn what_others_detached_is_attached_again() {
     let Some(mut lab) = Lab::new() else { return };
     let mut kernel = lab.open();
     kernel.attach().unwrap();
-    fs::remove_file(lab.pin_path().join("v3/links/connect4")).unwrap();
+    fs::remove_file(lab.pin_path().join("v4/links/connect4")).unwrap();
     assert_eq!(kernel.attached().unwrap().len(), PROGRAMS.len() - 1);
     let rest = PROGRAMS.len() - 1;
     assert_eq!(kernel.attach().unwrap(), Attached { created: 1, unchanged: rest, ..Attached::default() });
@@ -52,7 +52,7 @@ fn what_others_detached_is_attached_again() {
     let mut kernel = lab.open();
     assert_eq!(kernel.attach().unwrap().created, PROGRAMS.len());
     assert!(kernel.attached().unwrap().iter().all(|program| program.effective));
-    let pins = fs::read_dir(lab.pin_path().join("v3/links")).unwrap().count();
+    let pins = fs::read_dir(lab.pin_path().join("v4/links")).unwrap().count();
     assert_eq!(pins, PROGRAMS.len(), "no temporary pin is left");
 }
 
@@ -60,7 +60,7 @@ fn what_others_detached_is_attached_again() {
 fn a_foreign_pin_is_refused_by_name_and_stays() {
     let Some(lab) = Lab::new() else { return };
     drop(lab.open());
-    let pin = lab.pin_path().join("v3/maps/BACKENDS");
+    let pin = lab.pin_path().join("v4/maps/BACKENDS");
     fs::remove_file(&pin).unwrap();
     let foreign = aya::maps::Array::<aya::maps::MapData, [u8; 4096]>::create(4, 0).unwrap();
     foreign.pin(&pin).unwrap();
@@ -227,7 +227,7 @@ fn the_usual_bpffs_is_mounted_where_it_is_missing() {
             let mut kernel = Kernel::open(&options).unwrap();
             kernel.attach().unwrap();
             drop(kernel);
-            assert!(pin_path.join("v3/maps/SLOTS").exists());
+            assert!(pin_path.join("v4/maps/SLOTS").exists());
             remove(pin_path).unwrap();
             assert!(!pin_path.exists());
         };

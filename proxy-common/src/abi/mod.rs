@@ -21,11 +21,15 @@
 //! EVENTS        ring buffer of TraceEvents
 //! STATS         per-CPU array, service index -> ServiceStats
 //! COUNTERS      per-CPU array, indexed by Counter
+//! AGENT         array*  one AgentEntry; only userspace reads it
+//! TRANSITION    array*  one TransitionEntry
+//! BEFORE_*      programs that bridging ones hand over to
 //!               * BPF_F_MMAPABLE: userspace writes by plain stores
 //! ```
 
 mod address;
 mod affinity;
+mod agent;
 mod backend;
 mod counter;
 mod device;
@@ -40,6 +44,7 @@ mod trace;
 
 pub use address::Address;
 pub use affinity::{AffinityClient, AffinityEntry, AffinityKey};
+pub use agent::{AgentEntry, AgentFlags, Phase, TransitionEntry};
 pub use backend::{BackendEntry, BackendFlags, BackendRef};
 pub use counter::Counter;
 pub use device::{DeviceEntry, DeviceFlags, PacketFlags, PacketSettings};
@@ -51,9 +56,9 @@ pub use service::{EndpointSet, ServiceEntry, ServiceFlags};
 pub use socket::{ReverseEntry, SocketKey, SocketPeer};
 pub use trace::{ServiceStats, TraceEvent, TraceHook, TraceLease, TraceOutcome};
 
-/// Version of the layout of all maps. It stands in the pin path (`…/v3/…`) and in a read-only
+/// Version of the layout of all maps. It stands in the pin path (`…/v4/…`) and in a read-only
 /// global of the programs, so that an agent never adopts maps of another layout.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// IP protocol number of TCP (RFC 9293).
 pub const TCP: u8 = 6;

@@ -1,8 +1,8 @@
 //! The first stage: what a packet is, and whether its flow is known.
 
 use super::headers::{self, Headers, Part};
-use super::{Next, Packet, PacketTables, Work, flow, new_flow};
-use crate::abi::{Counter, DeviceFlags, FragmentKey, Ports, Tuple};
+use super::{Next, Packet, PacketTables, Unknown, Work, flow, new_flow};
+use crate::abi::{Counter, DeviceFlags, FragmentKey, Ports, Tuple, UDP};
 use crate::datapath::is_cluster_ip;
 
 /// Reads a packet and looks up its flow.
@@ -36,15 +36,38 @@ pub fn arrive<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Wor
     work.tuple = tuple(&work.headers, ports);
     work.again = tables.flow(&work.tuple, &mut work.entry);
     if work.again && (!work.has_transport || flow::serves(tables, work)) {
-        return flow::follow(packet, tables, work);
+        let next = flow::follow(packet, tables, work);
+        if !next.is(Next::Begin) {
+            return next;
+        }
     }
-    if work.has_transport { Next::Begin } else { stray(tables, work) }
+    if work.has_transport { begin(tables, work) } else { stray(tables, work) }
+}
+
+/// Who decides about a packet of no flow that goes on.
+#[inline(always)]
+fn begin<T: PacketTables>(tables: &T, work: &mut Work) -> Next {
+    match tables.unknown() {
+        Unknown::Nothing => Next::Begin,
+        Unknown::Flows if work.transport.begins || work.tuple.protocol == UDP as u32 => Next::Begin,
+        Unknown::Flows => Next::Before,
+        Unknown::All => {
+            // What begins there, from the same port, may go elsewhere than what has ended here.
+            if work.again {
+                flow::forget(tables, &work.tuple, &work.entry, &mut work.key);
+            }
+            Next::Before
+        }
+    }
 }
 
 /// What becomes of a fragment whose first one was not seen, or whose flow is not known any more. One to a ClusterIP
 /// would be routed on, and come back; its datagram is lost either way.
 #[inline(always)]
 fn stray<T: PacketTables>(tables: &T, work: &Work) -> Next {
+    if tables.unknown() as u8 != Unknown::Nothing as u8 {
+        return Next::Before;
+    }
     if !is_cluster_ip(tables, &work.headers.destination) {
         return Next::Pass;
     }

@@ -2,7 +2,7 @@
 
 use super::arrive::tuple;
 use super::headers::{self, Part};
-use super::{Fix, Next, Packet, PacketTables, Sum, Work, checksum, flow, new_flow, rewrite};
+use super::{Fix, Next, Packet, PacketTables, Sum, Unknown, Work, checksum, flow, new_flow, rewrite};
 use crate::abi::{Counter, Ports, TCP, Tuple, UDP};
 
 /// Translates an ICMP error about a packet of a flow. Any other message is none of ours.
@@ -21,6 +21,9 @@ pub fn translate<P: Packet, T: PacketTables>(packet: &mut P, tables: &T, work: &
         tables.flow(&work.key, &mut work.entry)
     };
     if !about_flow {
+        if tables.unknown() as u8 != Unknown::Nothing as u8 {
+            return Next::Before;
+        }
         return new_flow::without_ports(packet, tables, work);
     }
     if packet.hook() as u8 != flow::hook(work.entry.flags) as u8 {

@@ -23,6 +23,6 @@ mod work;
 
 pub use flow::FlowTouch;
 pub use stages::{Next, Plain, Stages, action, run, translate};
-pub use tables::{InsertError, PacketTables};
+pub use tables::{InsertError, PacketTables, Unknown};
 pub use traits::{Action, Fix, Hook, NextHop, Packet, Sum};
 pub use work::Work;

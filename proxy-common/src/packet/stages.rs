@@ -25,6 +25,8 @@ pub enum Next {
     Send = 7,
     /// The packet is answered: [`Stages::answer`].
     Answer = 8,
+    /// The packet is left to the program that was replaced ([`super::Unknown`]).
+    Before = 9,
 }
 
 impl Next {
@@ -35,8 +37,10 @@ impl Next {
         (self as u32).checked_sub(Self::Begin as u32)
     }
 
+    /// Whether it is `other`.
     #[inline(always)]
-    const fn is(self, other: Self) -> bool {
+    #[must_use]
+    pub const fn is(self, other: Self) -> bool {
         self as u32 == other as u32
     }
 }

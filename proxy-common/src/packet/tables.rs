@@ -13,8 +13,24 @@ pub enum InsertError {
     Full,
 }
 
+/// What these maps may not know because it stands in those of programs that were replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unknown {
+    /// Nothing: nobody was replaced.
+    Nothing,
+    /// What is under way. What begins is ours.
+    Flows,
+    /// All that is not known here.
+    All,
+}
+
 /// The packet path's own maps.
 pub trait PacketTables: Tables {
+    /// What is left to the programs that were replaced.
+    #[inline(always)]
+    fn unknown(&self) -> Unknown {
+        Unknown::Nothing
+    }
     /// Seconds of CLOCK_MONOTONIC, or one less.
     #[inline(always)]
     fn seconds(&self) -> u32 {

@@ -1,7 +1,7 @@
 //! Where a packet is worked on.
 
 use super::answer::Answer;
-use super::headers::{Headers, Transport};
+use super::headers::{self, Headers, Transport};
 use crate::abi::{Address, FlowEntry, Tuple};
 
 /// What is known of a packet so far, and room for what is made of it. A program's stack has 512 bytes: this lies
@@ -48,5 +48,12 @@ impl Work {
     #[must_use]
     pub const fn is_headerless(&self) -> bool {
         self.headerless
+    }
+
+    /// Whether the packet has a transport header of its own: it may begin a flow.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_ports(&self) -> bool {
+        self.has_transport && headers::has_ports(self.headers.protocol)
     }
 }

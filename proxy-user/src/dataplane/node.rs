@@ -1,6 +1,6 @@
 //! A node's dataplane.
 
-use super::{DataplaneError, DeviceReport, Options, devices::Devices};
+use super::{DataplaneError, DeviceReport, Options, agent, devices::Devices};
 use crate::{
     engine::{Engine, Rules, SyncReport, Unplaced},
     kernel::{Closed, Collected, Collector, Kernel, KernelMaps, Programs, close_stale_sockets},
@@ -35,7 +35,8 @@ impl Dataplane {
     /// # Errors
     /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
     pub fn open(node: impl Into<SmolStr>, rules: Rules, options: &Options) -> Result<Self, DataplaneError> {
-        let (maps, mut programs) = Kernel::open(options)?.split();
+        let (mut maps, mut programs) = Kernel::open(options)?.split();
+        maps.set_agent(&agent::started());
         let engine = Engine::new(node, rules, maps)?;
         programs.attach()?;
         Ok(Self {
@@ -96,6 +97,8 @@ impl Dataplane {
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
         let report = self.engine.sync()?;
+        let entry = agent::synced(self.engine.writer().agent(), &report, self.engine.is_complete());
+        self.engine.writer_mut().set_agent(&entry);
         if !self.alone && self.engine.is_complete() {
             if let Err(error) = self.programs.remove_other_versions() {
                 self.engine.unheard(report.health);

@@ -238,6 +238,11 @@ impl<W: Writer> Engine<W> {
         &self.writer
     }
 
+    /// The maps, to say in them what is no part of a plan.
+    pub const fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
     /// Services that wait for room and should be tried again now: all of them if room was made since,
     /// else those that kept endpoints they should lose because the others did not fit beside them.
     fn next_retry(&mut self) -> Option<Vec<ServiceId>> {

@@ -8,7 +8,7 @@ use super::object;
 use super::pinned::PinnedMaps;
 use super::sys::MapFd;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, Store, WriteError, Writer};
-use proxy_common::abi::{BackendEntry, BackendRef, FrontendValue, NodeEntry, ServiceEntry};
+use proxy_common::abi::{AgentEntry, BackendEntry, BackendRef, FrontendValue, NodeEntry, ServiceEntry};
 use std::io::{self, ErrorKind};
 use std::mem::offset_of;
 use std::ops::Deref;
@@ -47,6 +47,12 @@ impl KernelMaps {
             source,
         })?;
         Ok(Self { pinned, grace, _lock: lock })
+    }
+
+    /// Says of the agent what others are to know, by plain stores.
+    pub fn set_agent(&mut self, entry: &AgentEntry) {
+        let stored = self.pinned.agent.put(0, entry);
+        debug_assert!(stored, "AGENT has one entry");
     }
 
     fn carry_out(&mut self, store: &Store) -> bool {

@@ -26,6 +26,7 @@ mod error;
 mod features;
 mod grace;
 mod handle;
+pub mod layout;
 mod leftovers;
 mod loader;
 mod lock;

@@ -1,5 +1,6 @@
 //! The eBPF object, as built from `proxy-ebpf` and committed: its maps by name and shape.
 
+use super::attach::ProgramName;
 use super::error::KernelError;
 use super::shape::MapShape;
 use crate::writer::Capacities;
@@ -55,11 +56,31 @@ pub const STATS: MapName = "STATS";
 /// Totals by reason, per-CPU array.
 pub const COUNTERS: MapName = "COUNTERS";
 
+/// What the agent says of itself, mapped array.
+pub const AGENT: MapName = "AGENT";
+/// How far it is from the maps before these to these, mapped array.
+pub const TRANSITION: MapName = "TRANSITION";
+/// The packet programs that bridging ones have replaced, programs by `proxy_common::packet::Hook`.
+pub const BEFORE_PACKETS: MapName = "BEFORE_PACKETS";
+
+/// The maps of the socket programs that bridging ones have replaced, and which program each is for.
+pub const BEFORE: [(MapName, ProgramName); 9] = [
+    ("BEFORE_CONNECT4", "connect4"),
+    ("BEFORE_CONNECT6", "connect6"),
+    ("BEFORE_SENDMSG4", "sendmsg4"),
+    ("BEFORE_SENDMSG6", "sendmsg6"),
+    ("BEFORE_RECVMSG4", "recvmsg4"),
+    ("BEFORE_RECVMSG6", "recvmsg6"),
+    ("BEFORE_PEER4", "getpeername4"),
+    ("BEFORE_PEER6", "getpeername6"),
+    ("BEFORE_RELEASE", "sock_release"),
+];
+
 /// The programs that stand in [`STAGES`], by index: those of `proxy_common::packet::Next` that are no end.
 pub const STAGE_PROGRAMS: [&str; 4] = ["stage_begin", "stage_error", "stage_send", "stage_answer"];
 
 /// Every map that is pinned.
-pub const MAPS: [MapName; 22] = [
+pub const MAPS: [MapName; 34] = [
     FRONTENDS4,
     FRONTENDS6,
     SERVICES,
@@ -82,6 +103,18 @@ pub const MAPS: [MapName; 22] = [
     EVENTS,
     STATS,
     COUNTERS,
+    AGENT,
+    TRANSITION,
+    BEFORE[0].0,
+    BEFORE[1].0,
+    BEFORE[2].0,
+    BEFORE[3].0,
+    BEFORE[4].0,
+    BEFORE[5].0,
+    BEFORE[6].0,
+    BEFORE[7].0,
+    BEFORE[8].0,
+    BEFORE_PACKETS,
 ];
 
 /// The shape of each map in [`MAPS`], as the object defines it.
@@ -119,9 +152,10 @@ mod tests {
     use super::*;
     use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type as kind};
     use proxy_common::abi::{
-        AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, DeviceEntry, FlowEntry, FragmentKey,
-        FrontendKey4, FrontendKey6, FrontendValue, NetworkKey, NodeEntry, PacketSettings, Ports,
-        ReverseEntry, ServiceEntry, ServiceStats, SocketKey, SourceRangeKey, TraceLease, Tuple,
+        AffinityEntry, AffinityKey, AgentEntry, BackendEntry, BackendRef, Counter, DeviceEntry, FlowEntry,
+        FragmentKey, FrontendKey4, FrontendKey6, FrontendValue, NetworkKey, NodeEntry, PacketSettings, Ports,
+        ReverseEntry, ServiceEntry, ServiceStats, SocketKey, SourceRangeKey, TraceLease, TransitionEntry,
+        Tuple,
     };
 
     /// Bytes of a value of SCRATCH. It belongs to the ABI as the types do: a program meets what one of another agent
@@ -131,7 +165,9 @@ mod tests {
     #[test]
     fn the_object_defines_every_map_as_the_abi_does() {
         let own = |name| match name {
-            NODE | PACKETS | TRACE => 1,
+            NODE | PACKETS | TRACE | AGENT | TRANSITION => 1,
+            BEFORE_PACKETS => 2,
+            name if name.starts_with("BEFORE_") => 1,
             FRAGMENTS => 2_048,
             DEVICES => 4_096,
             STAGES => 4,
@@ -147,6 +183,7 @@ mod tests {
         let hash = |name, key| shape(name, kind::BPF_MAP_TYPE_HASH, key, size_of::<FrontendValue>(), 0);
         let array = |name, value| shape(name, kind::BPF_MAP_TYPE_ARRAY, 4, value, BPF_F_MMAPABLE);
         let lru = |name, key, value| shape(name, kind::BPF_MAP_TYPE_LRU_HASH, key, value, 0);
+        let programs = |name| shape(name, kind::BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 0);
         let trie = |name, key| shape(name, kind::BPF_MAP_TYPE_LPM_TRIE, key, 4, BPF_F_NO_PREALLOC);
         assert_eq!(
             shapes().unwrap(),
@@ -166,13 +203,25 @@ mod tests {
                 lru(FLOWS, size_of::<Tuple>(), size_of::<FlowEntry>()),
                 lru(FRAGMENTS, size_of::<FragmentKey>(), size_of::<Ports>()),
                 shape(DEVICES, kind::BPF_MAP_TYPE_HASH, 4, size_of::<DeviceEntry>(), BPF_F_NO_PREALLOC),
-                shape(STAGES, kind::BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 0),
+                programs(STAGES),
                 shape(SCRATCH, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, SCRATCH_SIZE, 0),
                 array(PACKETS, size_of::<PacketSettings>()),
                 array(TRACE, size_of::<TraceLease>()),
                 shape(EVENTS, kind::BPF_MAP_TYPE_RINGBUF, 0, 0, 0),
                 shape(STATS, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, size_of::<ServiceStats>(), 0),
                 shape(COUNTERS, kind::BPF_MAP_TYPE_PERCPU_ARRAY, 4, size_of::<u64>(), 0),
+                array(AGENT, size_of::<AgentEntry>()),
+                array(TRANSITION, size_of::<TransitionEntry>()),
+                programs("BEFORE_CONNECT4"),
+                programs("BEFORE_CONNECT6"),
+                programs("BEFORE_SENDMSG4"),
+                programs("BEFORE_SENDMSG6"),
+                programs("BEFORE_RECVMSG4"),
+                programs("BEFORE_RECVMSG6"),
+                programs("BEFORE_PEER4"),
+                programs("BEFORE_PEER6"),
+                programs("BEFORE_RELEASE"),
+                programs(BEFORE_PACKETS),
             ]
         );
     }

@@ -7,6 +7,7 @@ use super::cgroup::Cgroup;
 use super::collector::{Collected, Collector};
 use super::entries::{count, read_all};
 use super::error::KernelError;
+use super::layout;
 use super::lock;
 use super::object::{self, MapName};
 use super::packets::{self, DeviceAttachment};
@@ -16,13 +17,17 @@ use super::sys::{Access, MapFd};
 use super::wire::MappedArray;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
 use proxy_common::abi::{
-    AffinityEntry, AffinityKey, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry, PacketSettings,
-    ServiceEntry, ServiceStats, TraceLease,
+    AffinityEntry, AffinityKey, AgentEntry, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry,
+    PacketSettings, ServiceEntry, ServiceStats, TraceLease,
 };
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Maps that only programs use, beside [`object::BEFORE`].
+const OTHERS: [MapName; 5] =
+    [object::FRAGMENTS, object::STAGES, object::SCRATCH, object::TRANSITION, object::BEFORE_PACKETS];
 
 /// All maps of a pin path.
 #[derive(Debug)]
@@ -37,9 +42,6 @@ pub struct PinnedMaps {
     pub(super) networks: MapFd,
     pub(super) node: MappedArray<NodeEntry>,
     pub(super) flows: MapFd,
-    fragments: MapFd,
-    stages: MapFd,
-    scratch: MapFd,
     pub(super) devices: MapFd,
     pub(super) packets: MappedArray<PacketSettings>,
     pub(super) trace: MappedArray<TraceLease>,
@@ -49,6 +51,9 @@ pub struct PinnedMaps {
     udp_flows: MapFd,
     pub(super) reverse: MapFd,
     counters: MapFd,
+    pub(super) agent: MappedArray<AgentEntry>,
+    /// Those that only programs use.
+    others: Vec<(MapName, MapFd)>,
     dirs: PinDirs,
     /// The directory of the maps.
     dir: File,
@@ -91,9 +96,6 @@ impl PinnedMaps {
             networks: open(object::NETWORKS)?,
             node: array(&dirs, shapes, object::NODE, access)?,
             flows: open(object::FLOWS)?,
-            fragments: open(object::FRAGMENTS)?,
-            stages: open(object::STAGES)?,
-            scratch: open(object::SCRATCH)?,
             devices: open(object::DEVICES)?,
             packets: array(&dirs, shapes, object::PACKETS, access)?,
             trace: array(&dirs, shapes, object::TRACE, access)?,
@@ -103,6 +105,12 @@ impl PinnedMaps {
             udp_flows: open(object::UDP_FLOWS)?,
             reverse: open(object::REVERSE)?,
             counters: open(object::COUNTERS)?,
+            agent: array(&dirs, shapes, object::AGENT, access)?,
+            others: OTHERS
+                .into_iter()
+                .chain(object::BEFORE.map(|(name, _)| name))
+                .map(|name| Ok((name, open(name)?)))
+                .collect::<Result<_, KernelError>>()?,
             dirs,
         })
     }
@@ -127,6 +135,12 @@ impl PinnedMaps {
     /// the start of the map.
     pub fn collect_flows(&self, collector: &mut Collector, now: u32) -> Result<Collected, WriteError> {
         collector.step(&self.flows, now).map_err(|source| failed(object::FLOWS, "aging by batches", source))
+    }
+
+    /// What the agent says of itself: the last one that had these maps.
+    #[must_use]
+    pub fn agent(&self) -> AgentEntry {
+        self.agent.get(0).unwrap_or_default()
     }
 
     /// How the packet programs work.
@@ -197,17 +211,16 @@ impl PinnedMaps {
             (object::NETWORKS, &self.networks),
             (object::NODE, self.node.map()),
             (object::FLOWS, &self.flows),
-            (object::FRAGMENTS, &self.fragments),
             (object::DEVICES, &self.devices),
-            (object::STAGES, &self.stages),
-            (object::SCRATCH, &self.scratch),
             (object::PACKETS, self.packets.map()),
             (object::TRACE, self.trace.map()),
             (object::EVENTS, &self.events),
             (object::STATS, &self.stats),
             (object::COUNTERS, &self.counters),
+            (object::AGENT, self.agent.map()),
         ]
         .into_iter()
+        .chain(self.others.iter().map(|(object, map)| (*object, map)))
         .map(|(object, map)| {
             let bytes =
                 map.memory().map_err(|source| KernelError::Call { object, call: "fdinfo", source })?;
@@ -303,8 +316,8 @@ impl MapReader for PinnedMaps {
     }
 }
 
-/// Opens a pinned map and compares it with what the object would make. The pin decides the number
-/// of entries, except of COUNTERS, which the ABI does.
+/// Opens a pinned map and compares it with what the object would make: its shape, and its fields where it was made with
+/// BTF. The pin decides the number of entries, except of COUNTERS, which the ABI does.
 pub(super) fn open_pin(
     dirs: &PinDirs,
     shapes: &[(MapName, MapShape)],
@@ -326,6 +339,9 @@ pub(super) fn open_pin(
     let found = *map.shape();
     if !found.fits(&expected) || (name == object::COUNTERS && found != expected) {
         return Err(KernelError::ForeignMap { pin, expected, found });
+    }
+    if let Some(difference) = layout::first_difference(&map, name)? {
+        return Err(KernelError::ForeignFields { pin, difference });
     }
     Ok(map)
 }

@@ -36,7 +36,7 @@ impl Report {
                 report.ok = true;
             } else if let Some(answer) = line.strip_prefix("bpf_set_retval ") {
                 report.set_retval = answer == "yes";
-            } else if !line.starts_with("sctp ") {
+            } else if !line.starts_with("sctp ") && !line.starts_with("bridging ") {
                 continue;
             }
             report.details.push_str("  ");

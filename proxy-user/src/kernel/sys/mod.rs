@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, reason = "the kernel is given addresses")]
 
+mod btf;
 mod call;
 mod devices;
 mod foreign;
@@ -22,6 +23,7 @@ mod test_run;
 mod xdp;
 mod xtables;
 
+pub use btf::{MapTypes, btf_bytes, map_types};
 pub use call::calls;
 pub use devices::{devices, has_device};
 pub use foreign::ForeignProgram;

@@ -7,15 +7,16 @@ use aya::{
 };
 use std::fs;
 
-/// Loads every program, with and without bpf_set_retval.
+/// Loads every program, bridging or not, and with and without bpf_set_retval.
 ///
 /// # Errors
 /// A program does not load.
 pub fn report(object: &str) -> Result<()> {
     let data = fs::read(object).with_context(|| format!("read({object})"))?;
-    load(&data, 0)?;
+    load(&data, 0, 0)?;
+    load(&data, 0, 1)?;
     // A kernel without the helper must refuse this one; userspace probes by trying.
-    match load(&data, 1) {
+    match load(&data, 1, 0) {
         Ok(()) => println!("bpf_set_retval yes"),
         Err(error) => {
             let text = format!("{error:#}");
@@ -27,9 +28,10 @@ pub fn report(object: &str) -> Result<()> {
     Ok(())
 }
 
-fn load(data: &[u8], has_set_retval: u8) -> Result<()> {
+fn load(data: &[u8], has_set_retval: u8, bridge: u8) -> Result<()> {
     let mut ebpf = EbpfLoader::new()
         .override_global("HAS_SET_RETVAL", &has_set_retval, true)
+        .override_global("BRIDGE", &bridge, true)
         .override_global("AYA_LOG_LEVEL", &0u8, false)
         .load(data)
         .context("EbpfLoader::load")?;
@@ -53,7 +55,8 @@ fn load(data: &[u8], has_set_retval: u8) -> Result<()> {
             _ => bail!("{name} is of a program type that kernel-init does not know"),
         };
         if has_set_retval == 0 {
-            println!("program {name}: {}", size(&info.with_context(|| format!("BPF_OBJ_GET_INFO({name})"))?));
+            let kind = if bridge == 0 { "program" } else { "bridging" };
+            println!("{kind} {name}: {}", size(&info.with_context(|| format!("BPF_OBJ_GET_INFO({name})"))?));
         }
     }
     Ok(())
