@@ -85,6 +85,7 @@ impl Outcome {
             "seconds_during": (self.lasted.as_secs_f64() * 10.0).round() / 10.0,
             "connections": { "before": before, "during": during, "after": after, "of_them_udp": counts.exchanges() },
             "failed": failed.len(),
+            "repeated_first_packet": counts.slow().len(),
             "slowest_milliseconds": counts.slowest().as_millis() as u64,
             "streams": count(&counts.streams),
             "flows": count(&counts.flows),
@@ -98,6 +99,7 @@ impl Outcome {
             })),
         });
         println!("{result}");
+        counts.slow().iter().take(SHOWN).for_each(|slow| println!("slow: {slow}"));
         let wrong: Vec<_> = failed.iter().chain(&broken).chain(&moved).map(Failure::to_string).collect();
         let shown = wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n  ");
         assert!(
