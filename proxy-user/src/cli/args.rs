@@ -3,6 +3,7 @@
 use super::{
     asked::{Asker, Destination},
     config::{CONFIG_EXAMPLES, ConfigArgs},
+    doctor::{DOCTOR_EXAMPLES, DoctorArgs},
     run_args::{RUN_EXAMPLES, RunArgs},
     watch_args::{TOP_EXAMPLES, TRACE_EXAMPLES, TopArgs, TraceArgs},
 };
@@ -71,6 +72,13 @@ pub enum Command {
                             usage or no agent has run here"
     )]
     Status(StatusArgs),
+    /// Say whether this node balances: one page, with what is wrong, what comes of it and what to do.
+    ///
+    /// Looks at the kernel, pins, attachments, the agent, maps, other proxies and sysctls, and dials a Service through
+    /// the programs, without a packet that leaves a network namespace of its own. It takes the options of `shunt run`;
+    /// those of an agent that runs are known without. With an API server or manifests, what the maps hold is compared.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Box<DoctorArgs>),
     /// Show decisions as they are made: what clients dial, where it goes, and why it is refused.
     ///
     /// Follows connections and the first datagrams of sockets, and the first packets of flows. It needs no running

@@ -8,6 +8,9 @@ use std::{
 
 /// Wrong usage, or a machine that lacks what Shunt needs.
 const ENVIRONMENT: u8 = 2;
+/// `EX_USAGE` and `EX_SOFTWARE` of sysexits.h.
+pub const EX_USAGE: u8 = 64;
+const EX_SOFTWARE: u8 = 70;
 /// As a shell has it of a program that ended by SIGPIPE: 128 + 13.
 const NOBODY_READS: u8 = 141;
 
@@ -25,6 +28,20 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     // Where standard error takes nothing, the exit code is all that can be said; eprintln would panic.
     let _ = writeln!(io::stderr(), "shunt: {}", describe(error));
     ExitCode::from(if is_environment(error) { ENVIRONMENT } else { 1 })
+}
+
+/// As [`failed`], of a command whose 0, 1 and 2 are answers: the codes of sysexits.h for usage and for anything else.
+pub fn failed_apart(error: &anyhow::Error) -> ExitCode {
+    let code = failed(error);
+    if is_broken_pipe(error) {
+        return code;
+    }
+    ExitCode::from(if is_usage(error) { EX_USAGE } else { EX_SOFTWARE })
+}
+
+/// Whether arguments do not fit, or name a manifest that is not there.
+pub fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Usage>() || cause.is::<ManifestError>())
 }
 
 /// The error and its causes, without those whose text an error above them has in its own.

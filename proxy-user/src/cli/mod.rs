@@ -1,12 +1,13 @@
 //! The `shunt` command: thin over the library.
 //!
 //! Exit codes: 0 done, 1 something is wrong (said on standard error), 2 wrong usage or a machine
-//! that lacks what Shunt needs.
+//! that lacks what Shunt needs. Those of `shunt doctor` are answers: see there.
 
 mod agent;
 mod args;
 mod asked;
 mod config;
+mod doctor;
 mod document;
 mod dump;
 mod duration;
@@ -35,9 +36,10 @@ use tracing_subscriber::EnvFilter;
 /// Runs the command that the process was given.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = match config::parse(&std::env::args_os().collect::<Vec<_>>()) {
+    let argv: Vec<_> = std::env::args_os().collect();
+    let args = match config::parse(&argv) {
         Ok(args) => args,
-        Err(failure) => return failure.report(),
+        Err(failure) => return ExitCode::from(doctor::usage_code(&argv, failure.report())),
     };
     init_logging(&args.log);
     // Before any thread begins: each has capabilities of its own.
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         args::Command::Explain(args) => explain::explain(&args),
         args::Command::Dump(args) => dump::dump(&args),
         args::Command::Status(args) => status::status(&args),
+        args::Command::Doctor(args) => return doctor::doctor(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
         args::Command::Cleanup(pins) => {

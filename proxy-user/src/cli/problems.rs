@@ -72,8 +72,14 @@ pub fn log_room(report: &SyncReport) {
             "not all that is known of this node fits: {full}; it is tried again with every change"
         );
     }
-    for port in &report.newly_placed {
+    for port in report.newly_placed.iter().take(NAMED) {
         tracing::info!("service port {port} found room and is programmed");
+    }
+    if report.newly_placed.len() > NAMED {
+        tracing::info!(
+            "{} more service ports found room and are programmed",
+            report.newly_placed.len() - NAMED
+        );
     }
 }
 
@@ -94,8 +100,13 @@ pub fn log_health_checks(news: &News) {
 
 /// Names the frontends that more than one Service claims.
 pub fn log_conflicts<'a>(conflicts: impl IntoIterator<Item = &'a Conflict>) {
-    for conflict in conflicts {
+    let mut conflicts = conflicts.into_iter();
+    for conflict in conflicts.by_ref().take(NAMED) {
         tracing::warn!("{}", conflict_text(conflict));
+    }
+    let others = conflicts.count();
+    if others > 0 {
+        tracing::warn!("{others} more frontends are claimed by more than one Service");
     }
 }
 

@@ -31,11 +31,12 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
     // A signal during the start is heeded as soon as that is done.
-    let [mut term, mut int, mut hup, mut confirm] = [
+    let [mut term, mut int, mut hup, mut confirm, mut audit] = [
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
         signal(SignalKind::hangup())?,
         signal(SignalKind::user_defined1())?,
+        signal(SignalKind::user_defined2())?,
     ];
     let node = args.node_name()?;
     let rules = Rules::from(&args.rules);
@@ -91,6 +92,7 @@ async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
             _ = int.recv() => break,
             _ = hup.recv() => break,
             _ = confirm.recv() => source.confirm(),
+            _ = audit.recv() => agent.audit(),
             incoming = source.next() => agent.program(incoming),
             event = next_addresses(&mut addresses) => agent.program(Incoming::event(event)),
             () = agent.work() => {}

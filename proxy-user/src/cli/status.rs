@@ -32,13 +32,14 @@ struct ProgramStatus {
     effective: bool,
 }
 
+/// How full a map is.
 #[derive(Serialize)]
-struct MapStatus {
-    map: &'static str,
+pub struct MapStatus {
+    pub map: &'static str,
     /// Absent where counting would mean reading the whole map.
-    used: Option<u32>,
-    capacity: u32,
-    bytes: u64,
+    pub used: Option<u32>,
+    pub capacity: u32,
+    pub bytes: u64,
 }
 
 /// Prints the status. Exit code 1 if a program is not in effect, for sockets or on a device.
@@ -79,7 +80,11 @@ fn program_status(program: &'static str, found: &[Attachment]) -> ProgramStatus 
     }
 }
 
-fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
+/// How full each map is.
+///
+/// # Errors
+/// Where one cannot be read.
+pub fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
     let capacities = maps.capacities();
     let frontends = maps.frontends()?;
     let v4 = frontends.iter().filter(|(key, _)| matches!(key, FrontendKey::V4(_))).count() as u32;

@@ -162,6 +162,16 @@ impl Cluster {
         self.queue.len()
     }
 
+    /// Those that wait.
+    pub fn dirty(&self) -> impl Iterator<Item = ServiceId> {
+        self.queue.iter().copied()
+    }
+
+    /// Every service of which something is known.
+    pub fn services(&self) -> impl Iterator<Item = &KnownService> {
+        self.services.iter().map(|(_, known)| known)
+    }
+
     /// Puts a service into the queue again.
     pub fn mark_dirty(&mut self, id: ServiceId) {
         if let Some(service) = self.services.get_mut(id.0)
@@ -169,6 +179,12 @@ impl Cluster {
         {
             self.queue.push_back(id);
         }
+    }
+
+    /// Puts every service into the queue again.
+    pub fn mark_all_dirty(&mut self) {
+        let ids: Vec<_> = self.services.iter().map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.mark_dirty(ServiceId(id)));
     }
 
     /// A service.

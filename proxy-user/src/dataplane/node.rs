@@ -97,8 +97,7 @@ impl Dataplane {
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
         let report = self.engine.sync()?;
-        let entry = agent::synced(self.engine.writer().agent(), &report, self.engine.is_complete());
-        self.engine.writer_mut().set_agent(&entry);
+        self.tell(&report);
         if !self.alone && self.engine.is_complete() {
             if let Err(error) = self.programs.remove_other_versions() {
                 self.engine.unheard(report.health);
@@ -107,6 +106,23 @@ impl Dataplane {
             self.alone = true;
         }
         Ok(report)
+    }
+
+    /// Takes the maps over anew and writes what differs from what was told: a repair, where another program has written
+    /// to them. See [`Engine::audit`].
+    ///
+    /// # Errors
+    /// The first system call that failed. The rest stays planned: [`Self::sync`] goes on with it.
+    pub fn audit(&mut self) -> Result<Option<SyncReport>, DataplaneError> {
+        let report = self.engine.audit()?;
+        report.iter().for_each(|report| self.tell(report));
+        Ok(report)
+    }
+
+    /// Says in AGENT what was done.
+    fn tell(&mut self, report: &SyncReport) {
+        let entry = agent::synced(self.engine.writer().agent(), report, self.engine.is_complete());
+        self.engine.writer_mut().set_agent(&entry);
     }
 
     /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does

@@ -3,7 +3,7 @@
 use super::error::KernelError;
 use rustix::fs::{FlockOperation, flock, major, minor};
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -28,6 +28,29 @@ pub struct Holder {
     pub pid: u32,
     /// Its command name, at most 15 bytes; empty if it has just ended.
     pub command: String,
+}
+
+/// Whether a pin path is held.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LockState {
+    /// By nobody.
+    Free,
+    /// By this process; `None` for one outside of this PID namespace.
+    Held(Option<Holder>),
+}
+
+/// Looks who holds a pin path, without touching the lock: an agent that starts meanwhile is not in the way.
+///
+/// # Errors
+/// Of open(2) (`NotFound`: no such path), or where /proc/locks cannot be read.
+pub fn lock_state(pin_path: &Path) -> io::Result<LockState> {
+    let metadata = File::open(pin_path)?.metadata()?;
+    let locks = fs::read_to_string("/proc/locks")?;
+    Ok(match lock_holder(&locks, metadata.dev(), metadata.ino()) {
+        None => LockState::Free,
+        Some(0) => LockState::Held(None),
+        Some(pid) => LockState::Held(Some(named(pid))),
+    })
 }
 
 impl PinLock {
@@ -59,20 +82,27 @@ pub(super) fn is_at(dir: &File, path: &Path) -> bool {
 fn holder(dir: &File) -> Option<Holder> {
     let metadata = dir.metadata().ok()?;
     let locks = fs::read_to_string("/proc/locks").ok()?;
-    let pid = holder_pid(&locks, metadata.dev(), metadata.ino())?;
+    holder_pid(&locks, metadata.dev(), metadata.ino()).map(named)
+}
+
+fn named(pid: u32) -> Holder {
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some(Holder { pid, command: command.trim_end().to_owned() })
+    Holder { pid, command: command.trim_end().to_owned() }
+}
+
+fn holder_pid(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    lock_holder(locks, device, inode).filter(|pid| *pid != 0)
 }
 
 /// Reads lines such as `1: FLOCK  ADVISORY  WRITE 4711 00:2a:17 0 EOF`: device numbers are
 /// hexadecimal, and the process id is 0 where it lies outside of this PID namespace.
-fn holder_pid(locks: &str, device: u64, inode: u64) -> Option<u32> {
+fn lock_holder(locks: &str, device: u64, inode: u64) -> Option<u32> {
     let wanted = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
     locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         match fields[..] {
             // A process that waits for the lock has an arrow in the second place.
-            [_, "FLOCK", _, "WRITE", pid, at, ..] if at == wanted => pid.parse().ok().filter(|pid| *pid != 0),
+            [_, "FLOCK", _, "WRITE", pid, at, ..] if at == wanted => pid.parse().ok(),
             _ => None,
         }
     })
@@ -92,6 +122,7 @@ mod tests {
         assert_eq!(holder_pid(locks, rustix::fs::makedev(0xfd, 1), 55), None);
         let outside = "3: FLOCK  ADVISORY  WRITE 0 00:2a:55 0 EOF\n";
         assert_eq!(holder_pid(outside, rustix::fs::makedev(0, 0x2a), 55), None);
+        assert_eq!(lock_holder(outside, rustix::fs::makedev(0, 0x2a), 55), Some(0), "held all the same");
     }
 
     #[test]
@@ -113,7 +144,10 @@ mod tests {
             KernelError::Locked { holder: Some(holder), .. } => assert_eq!(holder.pid, std::process::id()),
             error => panic!("{error}"),
         }
+        let state = || lock_state(dir.path()).unwrap();
+        assert!(matches!(state(), LockState::Held(Some(holder)) if holder.pid == std::process::id()));
         drop(first);
+        assert_eq!(state(), LockState::Free);
         PinLock::acquire(dir.path()).unwrap();
     }
 }

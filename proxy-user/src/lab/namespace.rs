@@ -47,6 +47,16 @@ impl Namespace {
     /// # Errors
     /// Without CAP_SYS_ADMIN, or where the kernel has no IPv6.
     pub fn new(label: &str) -> Result<Self, LabError> {
+        let namespace = Self::bare(label)?;
+        namespace.set_sysctls(&SETTINGS)?;
+        Ok(namespace)
+    }
+
+    /// Makes a namespace with the kernel's own settings: for where /proc/sys cannot be written, as in most containers.
+    ///
+    /// # Errors
+    /// Without CAP_SYS_ADMIN.
+    pub fn bare(label: &str) -> Result<Self, LabError> {
         let fail = |call| move |error| LabError::new(call, label, error);
         let fd = thread::scope(|scope| {
             let thread = thread::Builder::new().name("lab-unshare".to_owned()).spawn_scoped(scope, || {
@@ -57,7 +67,6 @@ impl Namespace {
             made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         let namespace = Self { label: label.to_owned(), fd: Arc::new(fd.into()) };
-        namespace.set_sysctls(&SETTINGS)?;
         namespace.set_up("lo")?;
         Ok(namespace)
     }

@@ -31,3 +31,5 @@ pub use metrics::{
 };
 pub use probes::{HealthServer, Probe};
 pub use proxy_health::{HealthStatus, NodeEligibility, ProxyHealth};
+
+pub(crate) use probes::Timestamp;

@@ -5,6 +5,7 @@
 //! addresses, devices, timers ───────────────────▶   ▲
 //! ```
 
+mod added;
 mod collect;
 mod follow;
 mod handover;

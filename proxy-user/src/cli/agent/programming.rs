@@ -1,12 +1,12 @@
 //! From what the agent is told to the kernel, and from what came of it to everybody who asks.
 
 use super::{
-    Incoming, OwnNode, Packets, Teller, collect::FlowCollection, kube_proxy::KubeProxyWatch,
+    Incoming, OwnNode, Packets, Teller, added::added, collect::FlowCollection, kube_proxy::KubeProxyWatch,
     stale::StaleSockets,
 };
 use crate::{
     cli::problems,
-    dataplane::Dataplane,
+    dataplane::{Dataplane, DataplaneError},
     engine::{Rules, SyncReport},
     recorder::{Notice, Reason},
     server::{HealthCheckServers, Metrics, ProxyHealth},
@@ -169,7 +169,7 @@ impl Agent {
     fn look_for_conflicts(&mut self) {
         let mut found = self.dataplane.conflicts();
         found.retain(problems::is_conflict);
-        self.teller.conflicts(found.iter().filter(|conflict| !self.conflicts.contains(conflict)));
+        self.teller.conflicts(added(&self.conflicts, &found));
         self.metrics.conflicts(found.len());
         (self.conflicts, self.looked) = (found, Instant::now());
     }
@@ -205,14 +205,41 @@ impl Agent {
         }
         match synced {
             Ok(report) => self.synced(report, events, start),
-            Err(error) => {
-                self.metrics.sync_failed(start.elapsed(), !self.ready);
-                let wait = self.retry;
-                self.retry = (wait * 2).min(RETRY_MAX);
-                tracing::error!("{error}; what is programmed stays, and the rest is tried again in {wait:?}");
-                self.next = Next::Retry(Instant::now() + wait);
-            }
+            Err(error) => self.failed(&error, start),
         }
+    }
+
+    /// Compares the maps with what was told, since somebody asks for it, and mends what differs.
+    pub fn audit(&mut self) {
+        let start = Instant::now();
+        match self.dataplane.audit() {
+            Ok(None) => {
+                tracing::warn!(
+                    "SIGUSR2: nothing is known to compare the maps with before the first complete list"
+                );
+            }
+            Ok(Some(report)) => {
+                let writes = report.writes();
+                self.metrics.audited(writes);
+                if writes == 0 {
+                    tracing::info!("SIGUSR2: the maps hold what they should");
+                } else {
+                    tracing::warn!(writes, "SIGUSR2: somebody else has written to the maps; they are mended");
+                    self.stale.synced(start);
+                }
+                self.synced(report, 0, start);
+            }
+            Err(error) => self.failed(&error, start),
+        }
+    }
+
+    /// The kernel has refused something.
+    fn failed(&mut self, error: &DataplaneError, start: Instant) {
+        self.metrics.sync_failed(start.elapsed(), !self.ready);
+        let wait = self.retry;
+        self.retry = (wait * 2).min(RETRY_MAX);
+        tracing::error!("{error}; what is programmed stays, and the rest is tried again in {wait:?}");
+        self.next = Next::Retry(Instant::now() + wait);
     }
 
     /// The kernel has all that was told.

@@ -14,7 +14,7 @@ use crate::cli::{
     run_args::{RunArgs, host_name},
 };
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
-use std::{ffi::OsString, fs, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, fs, path::PathBuf};
 
 /// Why there are no arguments.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl From<clap::Error> for Failure {
 
 impl Failure {
     /// Says it, and returns the exit code of wrong usage.
-    pub fn report(&self) -> ExitCode {
-        let code = match self {
+    pub fn report(&self) -> u8 {
+        match self {
             Self::Usage(error) => {
                 // A closed output is nobody's concern any more.
                 let _ = error.print();
@@ -50,8 +50,7 @@ impl Failure {
                 eprintln!("shunt: {text}");
                 2
             }
-        };
-        ExitCode::from(code)
+        }
     }
 }
 
@@ -117,7 +116,7 @@ fn agent<'a>(
     let (name, matches) = matches.subcommand()?;
     let command = command.find_subcommand(name)?;
     match name {
-        "run" => Some((command, matches, false)),
+        "run" | "doctor" => Some((command, matches, false)),
         "config" => {
             let (name, matches) = matches.subcommand()?;
             Some((command.find_subcommand(name)?, matches, name == "check"))
@@ -166,6 +165,7 @@ impl Args {
     fn run_args(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
             Command::Run(run) => Some(run),
+            Command::Doctor(doctor) => Some(&mut doctor.run),
             Command::Config(config) => match &mut config.command {
                 ConfigCommand::Check(args) | ConfigCommand::Show(args) => Some(&mut args.run),
             },

@@ -4,8 +4,8 @@
 use clap::{Arg, ArgAction, Command};
 use std::any::TypeId;
 
-/// Options that are no words: a file cannot name another, and `output` is that of `shunt config`.
-const NOT_IN_FILES: [&str; 4] = ["config", "help", "version", "output"];
+/// Options that are no words: a file cannot name another, and the last are those of `shunt config` and `shunt doctor`.
+const NOT_IN_FILES: [&str; 6] = ["config", "help", "version", "output", "repair", "no-self-test"];
 
 /// Every word, in the order of `--help`.
 pub(super) struct Words<'a> {

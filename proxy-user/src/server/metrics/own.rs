@@ -37,6 +37,16 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "What syncs have done to the maps, by kind.",
         operations.map(|(kind, count)| ([("kind", kind)], count.get())),
     )?;
+    page.counter(
+        "shunt_audits",
+        "Comparisons of the maps with what is known (SIGUSR2).",
+        state.audits.get(),
+    )?;
+    page.counter(
+        "shunt_audit_writes",
+        "Writes by which comparisons have mended maps that somebody else had written to.",
+        state.audit_writes.get(),
+    )?;
     write_maps(page, state)?;
     page.gauge(
         "shunt_service_ports_unplaced",

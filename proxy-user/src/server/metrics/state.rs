@@ -54,6 +54,8 @@ pub(super) struct State {
     pub deletes: Count,
     pub prefixes: Count,
     pub grace_periods: Count,
+    pub audits: Count,
+    pub audit_writes: Count,
     pub unplaced: Count,
     pub conflicts: Count,
     pub expired: Count,
@@ -143,6 +145,8 @@ impl Metrics {
             deletes: Count::default(),
             prefixes: Count::default(),
             grace_periods: Count::default(),
+            audits: Count::default(),
+            audit_writes: Count::default(),
             unplaced: Count::default(),
             conflicts: Count::default(),
             expired: Count::default(),
@@ -200,6 +204,12 @@ impl Metrics {
             let late = now.duration_since(at).unwrap_or_default();
             state.programming[family as usize].observe(late.as_secs_f64());
         }
+    }
+
+    /// The maps were compared with what is known, and so much was written to mend them.
+    pub fn audited(&self, writes: usize) {
+        self.0.audits.add(1);
+        self.0.audit_writes.add(writes);
     }
 
     /// A sync failed; what was not written is tried again.

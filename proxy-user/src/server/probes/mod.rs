@@ -6,3 +6,4 @@ mod timestamp;
 
 pub use answer::Probe;
 pub use server::HealthServer;
+pub(crate) use timestamp::Timestamp;

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A moment; `None` is Go's zero time, the first of January of the year 1.
-pub(super) struct Timestamp(pub Option<SystemTime>);
+pub(crate) struct Timestamp(pub Option<SystemTime>);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

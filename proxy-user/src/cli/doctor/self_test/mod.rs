@@ -1,0 +1,82 @@
+//! The live self-test: a Service of each protocol and family is dialled through the programs, and answered here.
+//!
+//! It happens in a network namespace of its own, which has nothing but `lo`, so no packet can leave. There `lo` has the
+//! addresses of the Service's endpoints, and the doctor listens at their ports. A thread of the served cgroup dials the
+//! ClusterIP, as a pod does: the attached programs decide by the maps that are pinned, and the connection ends at the
+//! doctor's own listener if, and only if, they sent it to an endpoint. Without them the ClusterIP has no route there.
+//! Nothing is written but what programs write for any client: counters, and memories of a socket that is closed.
+
+mod dial;
+mod place;
+mod target;
+
+use super::{
+    finding::{Check, State},
+    subject::Subject,
+};
+use crate::{lab::Namespace, view::PortView};
+use dial::Dialled;
+use serde_json::json;
+use target::Target;
+
+/// Dials what there is to dial.
+pub fn self_test(subject: &Subject, ports: &[PortView]) -> Check {
+    let mut check = Check::new("self-test");
+    let targets = target::targets(ports);
+    if targets.is_empty() {
+        check.see("no Service has a ClusterIP with endpoints: nothing to dial");
+        check.fact("dials", json!([]));
+        return check;
+    }
+    match dial_all(subject, &targets) {
+        Ok(dialled) => {
+            let documents = targets.iter().zip(&dialled).map(|(target, dialled)| {
+                let error = dialled.as_ref().err().map(ToString::to_string);
+                let endpoint = dialled.as_ref().ok().map(|dialled| dialled.endpoint.to_string());
+                json!({
+                    "service": target.name,
+                    "protocol": target.protocol.to_string(),
+                    "frontend": target.frontend.to_string(),
+                    "endpoint": endpoint,
+                    "error": error,
+                })
+            });
+            check.fact("dials", documents.collect::<Vec<_>>());
+            targets.iter().zip(dialled).for_each(|(target, dialled)| judge(&mut check, target, dialled));
+        }
+        Err(error) => {
+            check.see(format!("not made: {error:#}"));
+            check.unseen("self-test", "whether a Service can be reached", &format!("{error:#}"));
+        }
+    }
+    check
+}
+
+fn judge(check: &mut Check, target: &Target, dialled: Result<Dialled, dial::Failure>) {
+    let Target { name, protocol, frontend, .. } = target;
+    match dialled {
+        Ok(Dialled { endpoint, took }) => check
+            .see(format!("{name}: {protocol} {frontend} -> {endpoint}, answered in {} µs", took.as_micros())),
+        Err(failure) => {
+            check.see(format!("{name}: {protocol} {frontend}: {failure}"));
+            check.find(
+                (State::Critical, "self-test-failed"),
+                format!("a connection to {name}, {protocol} {frontend}, did not reach an endpoint: {failure}"),
+                "what the doctor dials as a pod would, pods and the node dial too",
+                format!("look at the findings about sockets and tables, then: shunt explain {frontend}/{} --from pod", protocol.to_string().to_lowercase()),
+            );
+        }
+    }
+}
+
+/// Dials each in one namespace.
+fn dial_all(subject: &Subject, targets: &[Target]) -> anyhow::Result<Vec<Result<Dialled, dial::Failure>>> {
+    let namespace = Namespace::bare("the self-test's")?;
+    for (address, bits) in target::addresses(targets) {
+        namespace.add_address("lo", address, bits)?;
+    }
+    namespace.run(|| {
+        place::join(&subject.cgroup)?;
+        Ok(targets.iter().map(dial::dial).collect())
+    })?
+}

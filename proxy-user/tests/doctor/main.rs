@@ -1,0 +1,10 @@
+//! `shunt doctor` on a healthy node and on broken ones, each made in a lab of its own.
+#![cfg(feature = "agent")]
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
+
+#[path = "../command/mod.rs"]
+mod command;
+#[path = "../golden/mod.rs"]
+mod golden;
+mod healthy;
+mod scene;

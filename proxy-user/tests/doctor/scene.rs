@@ -1,0 +1,95 @@
+//! A node in a network namespace, with a device to the world, an agent, and the doctor.
+
+use crate::command::{Agent, Said, Site, copy_examples, shunt};
+use serde_json::Value;
+use shunt::lab::Namespace;
+use std::process::Command;
+
+pub struct Scene {
+    pub site: Site,
+    pub node: Namespace,
+    /// The other end of the node's device.
+    _world: Namespace,
+}
+
+/// What an agent of this scene is told.
+pub const OPEN: [&str; 6] =
+    ["--interfaces", "up*", "--healthz-address", "127.0.0.1:10256", "--metrics-address", "127.0.0.1:10249"];
+
+impl Scene {
+    pub fn new() -> Self {
+        let (node, world) = (Namespace::new("node").unwrap(), Namespace::new("world").unwrap());
+        node.forward().unwrap();
+        node.connect("up0", &world, "down0").unwrap();
+        let scene = Self { site: Site::new(), node, _world: world };
+        copy_examples(&scene.site.manifests());
+        scene
+    }
+
+    /// Starts an agent and waits until its device is attached to.
+    pub fn start(&self) -> Agent {
+        self.start_with(&OPEN)
+    }
+
+    pub fn start_with(&self, more: &[&str]) -> Agent {
+        let mut agent = self.site.begin_command(self.command(more));
+        agent.wait_for("ready: ");
+        agent
+    }
+
+    pub fn command(&self, more: &[&str]) -> Command {
+        let mut command = self.site.run(&self.site.manifests(), more);
+        self.node.enter_command(&mut command);
+        command
+    }
+
+    /// What the doctor says on the node.
+    pub fn doctor(&self, more: &[&str]) -> Said {
+        let pins = self.site.pins();
+        let mut command = shunt(&[&["doctor", "--pin-path", &pins], more].concat());
+        self.node.enter_command(&mut command);
+        command.output().unwrap().into()
+    }
+
+    /// The same as JSON.
+    pub fn diagnosis(&self, more: &[&str]) -> Diagnosis {
+        let said = self.doctor(&[&["-o", "json"], more].concat());
+        let json = serde_json::from_str(&said.out);
+        Diagnosis {
+            code: said.code.unwrap(),
+            json: json.unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err)),
+        }
+    }
+}
+
+/// What the doctor says, and its exit code.
+pub struct Diagnosis {
+    pub code: i32,
+    pub json: Value,
+}
+
+impl Diagnosis {
+    /// The names of what was found, what is worst first.
+    pub fn found(&self) -> Vec<&str> {
+        let findings = self.json["findings"].as_array().unwrap();
+        findings.iter().map(|finding| finding["id"].as_str().unwrap()).collect()
+    }
+
+    /// Says that this was found, with these words in what was found and in the remedy.
+    #[track_caller]
+    pub fn has(&self, id: &str, what: &str, remedy: &str) {
+        let findings = self.json["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|finding| finding["id"] == id);
+        let finding = finding.unwrap_or_else(|| panic!("no {id} in {:#}", self.json["findings"]));
+        let text = |field: &str| finding[field].as_str().unwrap().to_owned();
+        assert!(text("what").contains(what), "{what:?} is not in: {}", text("what"));
+        assert!(text("remedy").contains(remedy), "{remedy:?} is not in: {}", text("remedy"));
+        assert!(!text("why").is_empty());
+    }
+
+    /// What a check noted for programs.
+    pub fn facts(&self, check: &str) -> &Value {
+        let checks = self.json["checks"].as_array().unwrap();
+        &checks.iter().find(|found| found["check"] == check).unwrap_or_else(|| panic!("no {check}"))["facts"]
+    }
+}
