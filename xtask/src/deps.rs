@@ -36,6 +36,8 @@ pub const TEST_PACKAGES: &[&str] = &[
     "nftables",
     "iptables",
     "prometheus",
+    "bpftool",
+    "libfaketime",
     "strace",
 ];
 

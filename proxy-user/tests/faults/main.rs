@@ -31,6 +31,8 @@ mod restarted;
 mod scale;
 mod sessions;
 mod stage;
+mod table;
+mod upgraded;
 
 use std::{
     thread,

@@ -10,15 +10,15 @@ use crate::{
     scale::Scale,
     wait_until,
 };
+use serde_json::Value;
 use shunt::{
-    kernel::{Kernel, KernelError, remove},
+    kernel::{KernelError, remove},
     lab::{
         Place,
         control_plane::{self, ControlPlane, Tools},
         lan::{Host, Lan, Node, Options, Pod},
         ping,
     },
-    view::{PortView, decode},
 };
 use std::{
     collections::BTreeSet,
@@ -48,6 +48,8 @@ pub struct Stage {
     pub agent: Option<Agent>,
     pub site: Site,
     pub scale: Scale,
+    /// Another version of the program, for the next agent.
+    pub program: Option<PathBuf>,
     /// More arguments of every agent.
     pub arguments: Vec<String>,
     /// More of the environment of every agent.
@@ -81,6 +83,7 @@ impl Stage {
             agent: None,
             site: Site::new(),
             scale: Scale::of_this_run(),
+            program: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             servers: Servers::start(),
@@ -194,15 +197,41 @@ impl Stage {
 
     /// The endpoints of the two Services that the maps have.
     fn programmed(&self) -> Option<BTreeSet<IpAddr>> {
-        let ports = decode(&Kernel::read_only(&self.pins()).ok()?).ok()?;
-        let is_ours = |port: &&PortView| port.id.as_ref().is_some_and(|id| cluster::has(&id.service.name));
-        let ours = ports.iter().filter(is_ours);
-        Some(ours.flat_map(|port| port.cluster.iter().map(SocketAddr::ip)).collect())
+        let mut command = self.shunt();
+        command.args(["dump", "-o", "json", "--pin-path"]).arg(self.pins());
+        let said: Value = serde_json::from_slice(&command.output().unwrap().stdout).ok()?;
+        let mut found = BTreeSet::new();
+        for port in
+            said["services"].as_array()?.iter().filter(|port| port["name"].as_str().is_some_and(cluster::has))
+        {
+            let endpoints = port["cluster"].as_array()?.iter();
+            found.extend(endpoints.map(|at| at.as_str().unwrap().parse::<SocketAddr>().unwrap().ip()));
+        }
+        Some(found)
+    }
+
+    /// The versions of the layout that are pinned.
+    pub fn versions(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.pins()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// The program that is in use.
+    fn shunt(&self) -> Command {
+        let own = command::shunt(&[]);
+        let Some(program) = &self.program else { return own };
+        let mut command = Command::new(program);
+        for (name, value) in own.get_envs() {
+            assert!(value.is_none(), "nothing is set");
+            command.env_remove(name);
+        }
+        command
     }
 
     /// The command of an agent, whose place is yet to be entered.
     pub fn command(&self) -> Command {
-        let mut command = command::shunt(&["run", "--node", self.node().name()]);
+        let mut command = self.shunt();
+        command.args(["run", "--node", self.node().name()]);
         match &self.plane {
             Some(plane) => {
                 command.arg("--kubeconfig").arg(plane.admin().unwrap()).args(["--startup-spread", "0s"])
