@@ -54,7 +54,6 @@ impl fmt::Display for Failure {
 }
 
 /// The counts of one fault.
-#[derive(Debug)]
 pub struct Counts {
     start: Instant,
     phase: AtomicUsize,
@@ -189,6 +188,18 @@ impl Counts {
     /// The connection that took longest, of those that were served.
     pub fn slowest(&self) -> Duration {
         Duration::from_micros(self.slowest_micros.load(Relaxed))
+    }
+
+    /// What went wrong first, and how much there is of it.
+    pub fn summary(&self) -> String {
+        let mut text = format!("{:?} connections", self.connections());
+        for (what, list) in
+            [("failed", self.failures()), ("broke", self.broken()), ("moved", self.flows_moved())]
+        {
+            text += &format!("; {} {what}", list.len());
+            list.iter().take(5).for_each(|failure| text += &format!("\n  {failure}"));
+        }
+        text
     }
 
     /// Those that took so long that a packet must have been lost.

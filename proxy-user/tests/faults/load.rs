@@ -167,7 +167,8 @@ impl Load {
         let served = || self.counts.connections().iter().sum::<u64>();
         let (wanted, end) = (served() + more, Instant::now() + Duration::from_secs(60));
         while served() < wanted {
-            assert!(Instant::now() < end && self.is_alive(), "the clients have stopped: {:?}", self.counts);
+            let goes_on = Instant::now() < end && self.is_alive();
+            assert!(goes_on, "the clients are not served: {}", self.counts.summary());
             thread::sleep(Duration::from_millis(2));
         }
     }
