@@ -11,7 +11,10 @@ use super::maps::KernelMaps;
 use super::packets::{self, PacketPrograms};
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
+use super::watchman;
 use crate::writer::Capacities;
+use proxy_common::abi::DeviceEntry;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +65,7 @@ impl Kernel {
     pub fn open(options: &Options) -> Result<Self, KernelError> {
         let features = features::probe()?;
         let cgroup = Cgroup::open(&options.cgroup)?;
+        cgroup.refuse_narrow()?;
         if bpffs::ensure(&options.pin_path)? {
             tracing::warn!(
                 "nobody had mounted a bpffs at /sys/fs/bpf, so one was: from within a container it is that container's \
@@ -71,6 +75,9 @@ impl Kernel {
         let lock = Arc::new(PinLock::acquire(&options.pin_path)?);
         let dirs = PinDirs::new(&options.pin_path);
         dirs.create()?;
+        for finding in watchman::recover(&options.pin_path, &dirs)? {
+            tracing::warn!("{finding}");
+        }
         let Loaded { ebpf, maps } = load(&dirs, &options.capacities, features, options.log_level)?;
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
         let packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
@@ -107,6 +114,11 @@ impl Kernel {
     /// As there.
     pub fn attached(&self) -> Result<Vec<Attachment>, KernelError> {
         self.programs.attached()
+    }
+
+    /// See [`Programs::watch`].
+    pub fn watch(&mut self, devices: &BTreeMap<u32, DeviceEntry>) -> watchman::Round {
+        self.programs.watch(devices)
     }
 
     /// See [`Programs::packets`].

@@ -7,6 +7,7 @@ use super::error::KernelError;
 use super::features::Features;
 use super::lock::PinLock;
 use super::packets::{self, PacketPrograms};
+use super::watchman::Watchman;
 use aya::Ebpf;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,14 +15,15 @@ use std::sync::Arc;
 /// The programs of one pin path. Dropping it leaves what is attached attached.
 #[derive(Debug)]
 pub struct Programs {
-    ebpf: Ebpf,
-    packets: PacketPrograms,
-    cgroup: Cgroup,
-    pin_path: PathBuf,
+    pub(super) ebpf: Ebpf,
+    pub(super) packets: PacketPrograms,
+    pub(super) cgroup: Cgroup,
+    pub(super) pin_path: PathBuf,
     links: PathBuf,
     features: Features,
+    pub(super) watchman: Watchman,
     // Last, so that all else is closed when another process may take over.
-    _lock: Arc<PinLock>,
+    pub(super) lock: Arc<PinLock>,
 }
 
 impl Programs {
@@ -34,7 +36,12 @@ impl Programs {
         lock: Arc<PinLock>,
     ) -> Self {
         let links = PinDirs::new(&pin_path).links;
-        Self { ebpf, packets, cgroup, pin_path, links, features, _lock: lock }
+        Self { ebpf, packets, cgroup, pin_path, links, features, watchman: Watchman::default(), lock }
+    }
+
+    /// Where its maps and links are pinned.
+    pub(super) fn dirs(&self) -> PinDirs {
+        PinDirs::new(&self.pin_path)
     }
 
     /// Attaches every program that is not attached: in the place of a former version without a gap,

@@ -17,6 +17,7 @@ mod packets;
 mod programming;
 mod stale;
 mod tell;
+mod watchman;
 
 pub use incoming::{Incoming, Prepared, api_snapshot};
 pub use own_node::OwnNode;

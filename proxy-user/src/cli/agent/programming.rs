@@ -2,12 +2,13 @@
 
 use super::{
     Incoming, OwnNode, Packets, Teller, added::added, collect::FlowCollection, kube_proxy::KubeProxyWatch,
-    stale::StaleSockets,
+    stale::StaleSockets, watchman::Watchman,
 };
 use crate::{
     cli::problems,
     dataplane::{Dataplane, DataplaneError},
     engine::{Rules, SyncReport},
+    kernel::KernelError,
     recorder::{Notice, Reason},
     server::{HealthCheckServers, Metrics, ProxyHealth},
     table::Conflict,
@@ -58,6 +59,9 @@ pub struct Agent {
     packets: Packets,
     flows: FlowCollection,
     kube_proxy: KubeProxyWatch,
+    watchman: Watchman,
+    /// Why the agent may write no more.
+    lost: Option<KernelError>,
 }
 
 /// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put
@@ -101,6 +105,7 @@ impl Agent {
         own_node.first().into_iter().for_each(|event| dataplane.apply(event));
         let now = Instant::now();
         let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);
+        let watchman = Watchman::start(parts.packets.follows(), now);
         let mut agent = Self {
             dataplane,
             health,
@@ -120,6 +125,8 @@ impl Agent {
             packets: parts.packets,
             flows: FlowCollection::new(now),
             kube_proxy: KubeProxyWatch::new(handover, now),
+            watchman,
+            lost: None,
         };
         // Before a packet is translated for the first time.
         agent.look_for_kube_proxy();
@@ -133,10 +140,12 @@ impl Agent {
             Next::Settle(at) => (None, Some(at)),
             Next::Nothing => (None, None),
         };
-        let refused = self.packets.due();
+        let (refused, watch) = (self.packets.due(), self.watchman.due());
         tokio::select! {
             devices = self.packets.changed() => self.packets.take(devices, &mut self.dataplane),
             () = until(Some(self.flows.due())) => self.flows.step(&mut self.dataplane, &self.metrics),
+            () = until(Some(watch)) => self.watch(),
+            () = self.watchman.noticed() => {}
             () = until(Some(self.kube_proxy.due())) => self.look_for_kube_proxy(),
             () = until(refused) => self.packets.attach(&mut self.dataplane),
             () = until(self.stale.due()) => {
@@ -147,6 +156,16 @@ impl Agent {
         }
         // Devices come and go without a sync.
         self.metrics.devices_wanted(self.packets.wanted());
+    }
+
+    /// Looks whether all is still attached and pinned.
+    fn watch(&mut self) {
+        self.lost = self.watchman.look(&mut self.dataplane, &self.metrics, &self.teller).err();
+    }
+
+    /// Why the agent must end: somebody else writes to the maps.
+    pub const fn lost(&mut self) -> Option<KernelError> {
+        self.lost.take()
     }
 
     /// Nothing has changed for a while.

@@ -24,7 +24,7 @@ mod xdp;
 mod xtables;
 
 pub use btf::{MapTypes, btf_bytes, map_types};
-pub use call::calls;
+pub use call::{ObjectKind, calls, open_any};
 pub use devices::{devices, has_device};
 pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};

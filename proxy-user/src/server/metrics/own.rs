@@ -5,7 +5,7 @@ use super::{
     decisions::{outcome, path},
     kernel::KernelSnapshot,
     page::Page,
-    state::State,
+    state::{Place, State},
 };
 use crate::{
     kernel::{PROGRAMS, sys},
@@ -67,6 +67,18 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "shunt_stale_sockets_closed",
         "Connected UDP sockets that were closed because their endpoint is gone.",
         state.sockets_closed.get(),
+    )?;
+    let watched = state.watched();
+    let labels = |(hook, fault): Place| [("hook", hook), ("reason", fault)];
+    page.counters(
+        "shunt_attachments_restored",
+        "Programs and pins that were missing and that the agent has restored.",
+        watched.restored.into_iter().map(|(place, count)| (labels(place), count)),
+    )?;
+    page.gauges(
+        "shunt_attachment_faults",
+        "What is not as it should be about programs and pins and was not restored, programs of others included.",
+        watched.found.into_iter().map(|(place, count)| (labels(place), count)),
     )?;
     page.counter(
         "shunt_bpf_calls",
