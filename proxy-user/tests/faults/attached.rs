@@ -50,7 +50,6 @@ fn is_of_sockets(pin: &str) -> bool {
 }
 
 #[test]
-#[ignore = "waits for the watchman in the agent"]
 fn links_of_the_cgroup_are_detached() {
     let Some(mut stage) = Stage::with_agent() else { return };
     // Who is connected needs no program.
@@ -67,7 +66,6 @@ fn links_of_the_cgroup_are_detached() {
 }
 
 #[test]
-#[ignore = "waits for the watchman in the agent"]
 fn links_of_devices_are_detached() {
     let Some(mut stage) = Stage::with_agent() else { return };
     let clients = [stage.inside(), Client { severed: true, breaks: true, ..stage.outside() }];
@@ -83,7 +81,6 @@ fn links_of_devices_are_detached() {
 }
 
 #[test]
-#[ignore = "waits for the watchman in the agent"]
 fn the_cgroup_is_removed_and_made_again() {
     let Some(mut stage) = Stage::with_agent() else { return };
     const INSIDE: usize = 0;
@@ -159,7 +156,6 @@ fn a_device_is_deleted_and_made_again() {
 }
 
 #[test]
-#[ignore = "waits for the watchman in the agent"]
 fn programs_of_others_are_attached() {
     let Some(mut stage) = Stage::with_agent() else { return };
     let cgroup = File::open(stage.site.cgroup.path()).unwrap();

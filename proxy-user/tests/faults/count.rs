@@ -116,7 +116,7 @@ impl Counts {
     }
 
     /// Whether it was under way in a gap that concerns it.
-    fn is_severed(&self, way: &Way, begun: &Begun) -> bool {
+    pub fn is_severed(&self, way: &Way, begun: &Begun) -> bool {
         way.severed && (begun.gap % 2 == 1 || self.gap.load(Relaxed) != begun.gap)
     }
 

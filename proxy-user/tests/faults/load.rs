@@ -230,7 +230,9 @@ fn connect(
         match dial(way, number) {
             Ok(id) => {
                 counts.served(way, &begun);
-                let before = if way.service == STICKY { kept.moved(way, id) } else { None };
+                // What else serves it meanwhile knows nothing of its affinity, which waits.
+                let keeps = way.service == STICKY && !counts.is_severed(way, &begun);
+                let before = if keeps { kept.moved(way, id) } else { None };
                 if let Some(before) = before {
                     counts.moved(way, before, id);
                 }

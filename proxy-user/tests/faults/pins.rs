@@ -36,7 +36,6 @@ fn pin_foreign(pin: &Path) {
 const DAMAGED: [&str; 5] = ["BACKENDS", "FRONTENDS4", "SLOTS", "FLOWS", "AFFINITY"];
 
 #[test]
-#[ignore = "waits for maps that are found again by the programs that use them"]
 fn the_bpffs_is_unmounted() {
     let Some(mut stage) = Stage::with_agent() else { return };
     let injected = "umount of the bpffs under a running agent (lazily: it is in use); another one is mounted there; \
@@ -56,7 +55,6 @@ fn the_bpffs_is_unmounted() {
 }
 
 #[test]
-#[ignore = "waits for maps that are found again by the programs that use them"]
 fn pins_are_removed_under_a_running_agent() {
     let Some(mut stage) = Stage::with_agent() else { return };
     let pins = stage.pinned();
@@ -128,7 +126,6 @@ fn damaged(fault: &'static str, injected: &'static str, damage: Damage) {
 }
 
 #[test]
-#[ignore = "waits for maps that are found again by the programs that use them"]
 fn a_pin_is_foreign() {
     let injected = "the agent is killed, and somebody else's map pinned in the place of one of its own; a new agent is \
                     started; where it refuses, the foreign pin is removed and it is started again";
@@ -136,14 +133,12 @@ fn a_pin_is_foreign() {
 }
 
 #[test]
-#[ignore = "waits for maps that are found again by the programs that use them"]
 fn a_pin_is_missing() {
     let injected = "the agent is killed, and one of its pins removed; a new agent is started";
     damaged("truncated pins", injected, Damage::Truncated);
 }
 
 #[test]
-#[ignore = "waits for maps that are found again by the programs that use them"]
 fn a_pin_is_no_pin() {
     let injected = "the agent is killed, and a directory made in the place of a pin; a new agent is started; where it \
                     refuses, the directory is removed and it is started again";
