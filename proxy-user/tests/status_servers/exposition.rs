@@ -25,6 +25,7 @@ pub fn start() -> SystemTime {
 pub fn everything(format: Format) -> String {
     let metrics = Metrics::new(start());
     metrics.filled(Usage::default(), Capacities::default());
+    metrics.limited(64 << 20);
     metrics.aged(10, 4);
     metrics.watched(&[finding("connect4", Fault::Detached)], &[finding("connect6", Fault::ForeignBefore)]);
     metrics.encode(format, Some(kernel()), Some(api()))

@@ -74,9 +74,7 @@ fn what_somebody_pins_in_our_place_is_moved_aside() {
     let mut kernel = lab.open();
     kernel.attach().unwrap();
     assert_quiet(&watch(&mut kernel));
-    let id = |name| {
-        MapFd::open(&maps(&lab).join(name), shunt::kernel::sys::Access::Read).unwrap().identity().unwrap().0
-    };
+    let id = |name| MapFd::open(&maps(&lab).join(name), shunt::kernel::sys::Access::Read).unwrap().id();
     let (slots, backends) = (id("SLOTS"), id("BACKENDS"));
     meanwhile(&lab, &mut kernel, |kernel, tally| {
         fs::rename(maps(&lab).join("SLOTS"), maps(&lab).join("BACKENDS")).unwrap();

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 fn id(pin: &Path) -> u32 {
-    MapFd::open(pin, Access::Read).unwrap().identity().unwrap().0
+    MapFd::open(pin, Access::Read).unwrap().id()
 }
 
 fn ids(lab: &Lab) -> BTreeMap<&'static str, u32> {

@@ -36,8 +36,8 @@ impl Held {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let map = MapFd::from_fd(fd)?;
-        let (id, _) = map.identity()?;
-        Ok(Self { hook: Hook::new(name), seen: inode(&pin), pin, object: Object::Map(map), id })
+        let (hook, seen, id) = (Hook::new(name), inode(&pin), map.id());
+        Ok(Self { hook, seen, pin, object: Object::Map(map), id })
     }
 
     /// Opens a link that is pinned.
@@ -110,9 +110,7 @@ impl Held {
     fn lies_there(&self) -> bool {
         let Ok((kind, fd)) = open_any(&self.pin) else { return false };
         let id = match (&self.object, kind) {
-            (Object::Map(_), ObjectKind::Map) => {
-                MapFd::from_fd(fd).and_then(|map| map.identity()).map(|(id, _)| id)
-            }
+            (Object::Map(_), ObjectKind::Map) => MapFd::from_fd(fd).map(|map| map.id()),
             (Object::Link(_), ObjectKind::Link) => LinkFd::from(fd).id(),
             _ => return false,
         };

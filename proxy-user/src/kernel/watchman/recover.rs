@@ -11,6 +11,7 @@ use crate::kernel::packets::{self, PacketHook};
 use crate::kernel::pinned::open_pin;
 use crate::kernel::shape::MapShape;
 use crate::kernel::sys::{Access, LinkFd, MapFd, ObjectKind, ProgramInfo, open_any};
+use crate::kernel::transition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -24,22 +25,17 @@ use std::path::Path;
 pub fn recover(pin_path: &Path, dirs: &PinDirs) -> Result<Vec<Finding>, KernelError> {
     let mut found = foreign_links(pin_path, dirs)?;
     let shapes = object::shapes()?;
-    let serving = serving(dirs);
     // While one instance of the maps replaces another, programs of the former serve, and rightly so.
-    let is_alone = instances(dirs) <= 1;
+    let is_alone = transition::former(dirs)?.is_none();
+    let serving = if is_alone { serving(dirs) } else { BTreeMap::new() };
     for name in MAPS {
         let pin = dirs.maps.join(name);
         let served = serving.get(name).and_then(Option::as_ref);
         let text = match open_pin(dirs, &shapes, name, Access::ReadWrite) {
-            Ok(map) => {
-                let id = map.identity().map(|(id, _)| id).ok();
-                match served.filter(|(of_programs, _)| is_alone && id.is_some_and(|id| id != *of_programs)) {
-                    Some(_) => {
-                        "another map was pinned in the place of the one that programs serve by".to_owned()
-                    }
-                    None => continue,
-                }
-            }
+            Ok(map) => match served.filter(|(id, _)| *id != map.id()) {
+                Some(_) => "another map was pinned in the place of the one that programs serve by".to_owned(),
+                None => continue,
+            },
             // A symbolic link may lead nowhere.
             Err(error @ KernelError::NotPinned { .. }) if pin.symlink_metadata().is_ok() => error.to_string(),
             Err(KernelError::NotPinned { .. }) if served.is_none() => continue,
@@ -48,6 +44,8 @@ pub fn recover(pin_path: &Path, dirs: &PinDirs) -> Result<Vec<Finding>, KernelEr
             Err(error @ (KernelError::Privileges { .. } | KernelError::Object { .. })) if is_pin(&pin) => {
                 return Err(error);
             }
+            // What serves is of another kind than this version's: no stranger, and the loader says what it is.
+            Err(_) if served.is_some_and(|(id, _)| pinned_id(&pin) == Some(*id)) => continue,
             Err(error) => error.to_string(),
         };
         let moved = if pin.symlink_metadata().is_ok() { move_aside(pin_path, &pin)? } else { None };
@@ -73,12 +71,6 @@ fn wanted<'a>(shapes: &'a [(MapName, MapShape)], name: MapName) -> Option<&'a Ma
     shapes.iter().find_map(|(of, shape)| (*of == name).then_some(shape))
 }
 
-/// How many instances of the maps there are, unfinished ones too.
-fn instances(dirs: &PinDirs) -> usize {
-    let Some(entries) = dirs.maps.parent().and_then(|version| fs::read_dir(version).ok()) else { return 0 };
-    entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("maps")).count()
-}
-
 /// The maps by which attached programs of this pin path serve, by name; `None` where they are not of one mind.
 fn serving(dirs: &PinDirs) -> BTreeMap<String, Option<(u32, MapFd)>> {
     let mut maps = BTreeMap::new();
@@ -86,7 +78,7 @@ fn serving(dirs: &PinDirs) -> BTreeMap<String, Option<(u32, MapFd)>> {
     let mut known = BTreeSet::new();
     while let Some(id) = ids.pop_first() {
         let Ok(Some(map)) = MapFd::by_id(id) else { continue };
-        let Ok((id, name)) = map.identity() else { continue };
+        let Ok(name) = map.name() else { continue };
         known.insert(id);
         if name == STAGES {
             // The programs in it serve as the one does that goes on in them. The kernel empties it when no process has it
@@ -141,6 +133,14 @@ fn device_pins(dirs: &PinDirs) -> Vec<(std::path::PathBuf, PacketHook, u32)> {
 /// Whether it looks like a pin from outside, or is not there: the kernel shows pins as regular files.
 fn is_pin(path: &Path) -> bool {
     path.symlink_metadata().map_or(true, |metadata| metadata.is_file())
+}
+
+/// Id of the map that is pinned somewhere.
+fn pinned_id(pin: &Path) -> Option<u32> {
+    match open_any(pin) {
+        Ok((ObjectKind::Map, fd)) => MapFd::from_fd(fd).ok().map(|map| map.id()),
+        _ => None,
+    }
 }
 
 /// Opens a link, if there is one.

@@ -15,6 +15,7 @@ use crate::kernel::object::{MAPS, STAGE_PROGRAMS, STAGES};
 use crate::kernel::packets::PacketHook;
 use crate::kernel::programs::Programs;
 use crate::kernel::sys::{MapFd, Xdp, xdp_programs};
+use crate::kernel::transition;
 use proxy_common::abi::DeviceEntry;
 use std::collections::BTreeMap;
 use std::mem;
@@ -38,10 +39,12 @@ pub struct Round {
     pub lost: Option<KernelError>,
 }
 
-/// What is known between rounds. Whoever puts other programs or maps in the place of these sets it to its default.
+/// What is known between rounds.
 #[derive(Debug, Default)]
 pub(in crate::kernel) struct Watchman {
     names: Names,
+    /// Where the maps are pinned that are held. Another instance has other programs too.
+    dirs: Option<PinDirs>,
     maps: Vec<Held>,
     links: Vec<Held>,
     /// Ids of the loaded programs, by name.
@@ -63,7 +66,7 @@ impl Programs {
         let mut watchman = mem::take(&mut self.watchman);
         watchman.hold(self);
         watchman.pins(self, &mut round);
-        if round.lost.is_none() {
+        if round.lost.is_none() && watchman.transition(self, &mut round) {
             watchman.sockets(self, &mut round);
             watchman.stages(self, &mut round);
             watchman.devices(self, devices, &mut round);
@@ -76,7 +79,10 @@ impl Programs {
 impl Watchman {
     /// Opens what is pinned, and asks for the ids of the programs, unless it is done.
     fn hold(&mut self, programs: &Programs) {
-        let dirs = programs.dirs();
+        let dirs = &programs.dirs;
+        if self.dirs.as_ref() != Some(dirs) {
+            (self.dirs, self.maps, self.own) = (Some(dirs.clone()), Vec::new(), BTreeMap::new());
+        }
         if self.own.is_empty() {
             let names = PROGRAMS.map(|(name, _)| name).into_iter().chain(STAGE_PROGRAMS);
             let names = names.chain(PacketHook::BOTH.map(PacketHook::program));
@@ -90,7 +96,7 @@ impl Watchman {
                 MAPS.into_iter().filter_map(|name| Held::map(name, dirs.maps.join(name)).ok()).collect();
         }
         if self.links.is_empty() {
-            self.hold_links(&dirs);
+            self.hold_links(dirs);
         }
     }
 
@@ -105,7 +111,6 @@ impl Watchman {
 
     /// The lock, the directories and every pin.
     fn pins(&mut self, programs: &mut Programs, round: &mut Round) {
-        let dirs = programs.dirs();
         let pin_path = &programs.pin_path;
         if !programs.lock.holds(pin_path) {
             let taken = bpffs::ensure(pin_path).and_then(|_| programs.lock.retake(pin_path));
@@ -125,7 +130,7 @@ impl Watchman {
                 }
             }
         }
-        if let Err(error) = dirs.create() {
+        if let Err(error) = programs.dirs.create() {
             round.found.push(Finding::new(Hook::new("pins"), Fault::Unpinned, error.to_string()));
             return;
         }
@@ -138,6 +143,23 @@ impl Watchman {
                 }
             }
         }
+    }
+
+    /// A transition that ended at some step goes on: programs that stand in for these are no fault until it is through.
+    /// False if it still is not.
+    fn transition(&mut self, programs: &mut Programs, round: &mut Round) -> bool {
+        let finished = match transition::former(&programs.dirs) {
+            Ok(None) => return true,
+            Ok(Some(_)) => programs.attach().map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = finished {
+            let text = format!("the transition to other maps is not finished: {error}");
+            round.found.push(Finding::new(Hook::new("pins"), Fault::Unknown, text));
+            return false;
+        }
+        self.hold(programs);
+        true
     }
 
     /// The cgroup and the programs on it.
@@ -162,7 +184,7 @@ impl Watchman {
             return;
         }
         let attached = programs.attach();
-        self.hold_links(&programs.dirs());
+        self.hold_links(&programs.dirs);
         let after = self.look_at_sockets(programs);
         let is_left =
             |finding: &Finding| after.iter().any(|left| left.hook == finding.hook && can_be_restored(left));
