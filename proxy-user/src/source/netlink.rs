@@ -149,12 +149,12 @@ impl<F: Followed> Follow<F> {
     }
 
     /// Reports a list at once that cannot wait. What it does not have yet comes with the next.
-    fn report_what_is_urgent(&mut self, listener: &UnboundedSender<F::List>) {
+    fn report_what_is_urgent(&mut self, listener: &Sender<Option<F::List>>) {
         if let Ok(list) = self.followed.list()
             && F::is_urgent(&self.reported, &list)
         {
             self.reported.clone_from(&list);
-            let _ = listener.send(list);
+            listener.send_replace(Some(list));
         }
     }
 

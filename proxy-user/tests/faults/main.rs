@@ -22,6 +22,7 @@ mod cluster;
 mod command;
 mod count;
 mod dial;
+mod grown;
 mod killed;
 mod load;
 mod machine;

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The directory of the maps that are in use: of the newest version, the highest instance.
-fn maps(stage: &Stage) -> PathBuf {
+pub fn maps(stage: &Stage) -> PathBuf {
     let newest = |directory: &Path, prefix: &str| {
         let entries =
             fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
