@@ -3,12 +3,17 @@
 use crate::{cluster, pins::maps, stage::Stage, wait_until};
 use shunt::kernel::sys::{Access, MapFd};
 
-/// Sizes to begin with, which a later agent may let grow: the smallest that there are, and smaller ones of what programs
-/// write.
-const SMALL: [&str; 8] =
-    ["--map-memory", "5Mi", "--max-flows", "1024", "--max-affinities", "64", "--max-sockets", "512"];
+/// Sizes to begin with, which a later agent may let grow.
+const SMALL: [(&str, &str); 6] = [
+    ("--max-frontends", "1024"),
+    ("--max-services", "512"),
+    ("--max-endpoints", "1024"),
+    ("--max-flows", "1024"),
+    ("--max-affinities", "64"),
+    ("--max-sockets", "512"),
+];
 
-/// More Services than the smallest maps have room for; each growth is followed by twice as many.
+/// More Services than there is room for; each growth is followed by twice as many.
 const SERVICES: u16 = 600;
 
 fn entries(stage: &Stage, map: &str) -> u32 {
@@ -18,7 +23,8 @@ fn entries(stage: &Stage, map: &str) -> u32 {
 #[test]
 fn maps_grow() {
     let Some(mut stage) = Stage::new() else { return };
-    stage.arguments = SMALL.map(str::to_owned).to_vec();
+    stage.arguments =
+        SMALL.iter().flat_map(|(name, value)| [name, value].map(|word| (*word).to_owned())).collect();
     stage.start();
     stage.stop();
     stage.arguments.clear();
