@@ -3,7 +3,10 @@
 use crate::command::{Agent, Said, Site, copy_examples, shunt};
 use proxy_common::abi::ABI_VERSION;
 use serde_json::Value;
-use shunt::lab::Namespace;
+use shunt::{
+    kernel::{LockState, lock_state},
+    lab::Namespace,
+};
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -90,8 +93,16 @@ impl Scene {
     pub fn doctor(&self, more: &[&str]) -> Said {
         let pins = self.site.pins();
         let mut command = shunt(&[&["doctor", "--pin-path", &pins], more].concat());
+        // Where an agent runs, the doctor knows its cgroup.
+        if !self.is_running() && !more.contains(&"--cgroup") {
+            command.arg("--cgroup").arg(self.site.cgroup.path());
+        }
         self.node.enter_command(&mut command);
         command.output().unwrap().into()
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(lock_state(Path::new(&self.site.pins())), Ok(LockState::Held(_)))
     }
 
     /// The same as JSON.
