@@ -16,7 +16,8 @@ use std::{
     process::ExitCode,
 };
 
-const NO_TOOLCHAIN: u8 = 3;
+/// Exit code where nothing here builds for BPF.
+pub const NO_TOOLCHAIN: u8 = 3;
 
 /// What stands in the mangled name of every function of proxy-common.
 const MANGLED: &[u8] = b"12proxy_common";
@@ -60,7 +61,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(NO_TOOLCHAIN));
         }
     };
-    let built = build(&toolchain, &checkout, options.log.is_some())?;
+    let built = build(&toolchain, &checkout, &checkout.join("target/ebpf"), options.log.is_some())?;
     let record = Record {
         source_sha256: record::source_hash(&checkout)?,
         object_sha256: record::hash(&built),
@@ -120,8 +121,10 @@ fn compare(built: &Record, committed: &Record) -> Result<()> {
 }
 
 /// Builds the object; the same source and toolchain give the same bytes in every directory.
-fn build(toolchain: &Toolchain, checkout: &Path, log: bool) -> Result<Vec<u8>> {
-    let target = checkout.join("target/ebpf");
+///
+/// # Errors
+/// Of the step that failed.
+pub fn build(toolchain: &Toolchain, checkout: &Path, target: &Path, log: bool) -> Result<Vec<u8>> {
     let cargo_home = toolchain::cargo_home().context("neither CARGO_HOME nor HOME is set")?;
     let flags = [
         // aya-ebpf's register layouts; no program of ours looks at registers, and one value for all
@@ -138,7 +141,7 @@ fn build(toolchain: &Toolchain, checkout: &Path, log: bool) -> Result<Vec<u8>> {
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(checkout.join("proxy-ebpf"))
-        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_TARGET_DIR", target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .args(["build", "--quiet", "--locked", "--release"])
         .args(["-Zbuild-std=core", "--target=bpfel-unknown-none"]);

@@ -25,7 +25,8 @@ pub const BPF_PACKAGES: &[&str] = &[
 /// The version that built the committed object; its LLVM must be at least rustc's.
 pub const BPF_LINKER: &str = "0.13.0";
 
-/// Real servers and clients that the tests in network namespaces run, promtool and Prometheus.
+/// Real servers and clients that the tests in network namespaces run, promtool and Prometheus, and who counts system
+/// calls.
 pub const TEST_PACKAGES: &[&str] = &[
     "nginx-light",
     "curl",
@@ -34,7 +35,9 @@ pub const TEST_PACKAGES: &[&str] = &[
     "containernetworking-plugins",
     "nftables",
     "iptables",
+    "ipset",
     "prometheus",
+    "strace",
 ];
 
 /// What `cargo xtask kernels` boots with.

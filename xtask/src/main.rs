@@ -8,6 +8,7 @@ mod deps;
 mod image;
 mod kernels;
 mod kube_tools;
+mod other_layout;
 mod record;
 mod test;
 mod toolchain;
@@ -37,6 +38,8 @@ enum Task {
     Image(image::Options),
     /// Finds or builds kube-apiserver, etcd and the other Kubernetes programs that tests run.
     KubeTools(kube_tools::Options),
+    /// Builds Shunt with another layout of its maps, for the tests that go from one to the other.
+    OtherLayout(other_layout::Options),
     /// Boots older kernels in virtual machines and loads the committed object there.
     Kernels(kernels::Options),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Image(options) => image::run(&options),
         Task::KubeTools(options) => kube_tools::run(&options),
+        Task::OtherLayout(options) => other_layout::run(&options),
         Task::Kernels(options) => kernels::run(&options),
     };
     result.unwrap_or_else(|error| {

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace, with one line of totals at the end.
 
-use crate::{deps, kube_tools};
+use crate::{deps, kube_tools, other_layout, toolchain::Toolchain};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::{
@@ -12,6 +12,10 @@ use std::{
 
 /// Set where network namespaces cannot be made: the tests that need them return at once.
 const SKIP_LAB: &str = "SHUNT_SKIP_LAB";
+
+/// Names the program with another layout of maps to the tests that go from one layout to the other; without it they
+/// take what `cargo xtask other-layout` has left, or are left out.
+const OTHER_LAYOUT: &str = "SHUNT_OTHER_LAYOUT";
 
 /// Options of `test`.
 #[derive(Args)]
@@ -63,6 +67,17 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     if !root {
         cargo.env(SKIP_LAB, "1");
+    } else if options.arguments.is_empty() || options.arguments.iter().any(|word| word.contains("layout")) {
+        match Toolchain::find() {
+            Ok(toolchain) => {
+                cargo.env(OTHER_LAYOUT, other_layout::build(&toolchain)?);
+            }
+            Err(missing) => println!(
+                "no toolchain for BPF: the tests that go to another layout of maps and back are left out; `cargo xtask \
+                 build-ebpf --install` installs one on Debian ({})",
+                missing.join("; ")
+            ),
+        }
     }
     let mut child = cargo.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {cargo:?}"))?;
     let mut totals = Totals::default();

@@ -162,6 +162,16 @@ impl Cluster {
         self.queue.len()
     }
 
+    /// Those that wait.
+    pub fn dirty(&self) -> impl Iterator<Item = ServiceId> {
+        self.queue.iter().copied()
+    }
+
+    /// Every service of which something is known.
+    pub fn services(&self) -> impl Iterator<Item = &KnownService> {
+        self.services.iter().map(|(_, known)| known)
+    }
+
     /// Puts a service into the queue again.
     pub fn mark_dirty(&mut self, id: ServiceId) {
         if let Some(service) = self.services.get_mut(id.0)

@@ -1,7 +1,7 @@
 //! What a sync did, and what it could not do.
 
-use super::HealthReport;
-use crate::{model::PortId, table::Full};
+use super::{Growth, HealthReport};
+use crate::{model::PortId, table::Full, writer::Fixed};
 
 /// Counts of one [`super::Engine::sync`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,6 +24,12 @@ pub struct SyncReport {
     pub node_unplaced: Option<Full>,
     /// Service ports that had waited for room and are programmed now.
     pub newly_placed: Vec<PortId>,
+    /// Maps that were made larger since the last report.
+    pub growths: Vec<Growth>,
+    /// Why maps could not be made larger, told once for each try.
+    pub growth_failed: Option<String>,
+    /// The sizes that an operator has chosen; the others grow up to a limit of memory. `None` where none grows.
+    pub fixed: Option<Fixed>,
     /// What load balancers that ask are to be answered from now on.
     pub health: HealthReport,
 }

@@ -3,6 +3,7 @@
 use super::{
     Rules, SyncReport, Unplaced,
     execute::{execute, wait_and_release},
+    grow::Growing,
     health::HealthChecks,
 };
 use crate::{
@@ -44,17 +45,18 @@ pub struct Engine<W> {
     /// What the maps say of this node may be out of date.
     pub(super) node_changed: bool,
     /// The map that had no room for what is to be said of this node.
-    node_unplaced: Option<Full>,
+    pub(super) node_unplaced: Option<Full>,
     /// What was applied so far is known to be no complete list.
     pub(super) held: bool,
     /// Services whose adopted ports were left as they are while held.
     deferred: Vec<ServiceId>,
     /// Services with a port that does not fit.
-    waiting: AHashMap<ServiceId, Vec<Unplaced>>,
+    pub(super) waiting: AHashMap<ServiceId, Vec<Unplaced>>,
     /// Of those, the ones that kept endpoints they should lose: see [`WhenFull::Keep`].
     pub(super) kept: Vec<ServiceId>,
-    /// Frontends or prefixes were deleted since those services were last tried.
-    made_room: bool,
+    /// Frontends or prefixes were deleted, or maps have grown, since those services were last tried.
+    pub(super) made_room: bool,
+    pub(super) growing: Growing,
     pub(super) health: HealthChecks,
     pub(super) plan: Plan,
     usable: Vec<UsableEndpoint>,
@@ -75,6 +77,7 @@ impl<W: Writer + MapReader> Engine<W> {
     pub fn new(node_name: impl Into<SmolStr>, rules: Rules, writer: W) -> Result<Self, WriteError> {
         let mut plan = Plan::default();
         let (table, adopted) = Table::adopt(&writer, &mut plan)?;
+        let growing = Growing::new(writer.capacities());
         let mut engine = Self {
             cluster: Cluster::new(node_name),
             rules,
@@ -91,6 +94,7 @@ impl<W: Writer + MapReader> Engine<W> {
             waiting: AHashMap::new(),
             kept: Vec::new(),
             made_room: false,
+            growing,
             health: HealthChecks::default(),
             plan,
             usable: Vec::new(),
@@ -148,29 +152,32 @@ impl<W: Writer> Engine<W> {
     /// The first system call that failed. What was not carried out stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, WriteError> {
         let mut report = SyncReport::default();
+        self.sync_once(&mut report)?;
+        Ok(self.reported(report))
+    }
+
+    /// Does so once, and adds what it did to a report.
+    pub(super) fn sync_once(&mut self, report: &mut SyncReport) -> Result<(), WriteError> {
         if std::mem::take(&mut self.node_changed) || self.node_unplaced.is_some() {
             self.plan_health_addresses();
-            self.describe_node(&mut report);
+            self.describe_node(report);
         }
-        self.program(WhenFull::Keep, &mut report)?;
+        self.program(WhenFull::Keep, report)?;
         if self.synced && !std::mem::replace(&mut self.filled, true) {
             // Only now it is known which addresses of the ServiceCIDRs no Service has.
-            self.describe_node(&mut report);
-            self.program(WhenFull::Keep, &mut report)?;
+            self.describe_node(report);
+            self.program(WhenFull::Keep, report)?;
         }
         // Entries that were freed are worth a grace period only to those who wait for room.
         while let Some(retry) = self.next_retry() {
             if self.table.wants_grace() {
-                wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, &mut report)?;
+                wait_and_release(&mut self.plan, &mut self.table, &mut self.writer, report)?;
             }
             self.made_room = false;
             retry.into_iter().for_each(|id| self.cluster.mark_dirty(id));
-            self.program(WhenFull::Reduce, &mut report)?;
+            self.program(WhenFull::Reduce, report)?;
         }
-        // What found room after all was never worth a report.
-        report.newly_unplaced.retain(|new| self.waiting.values().flatten().any(|u| u == new));
-        report.health = self.health.committed();
-        Ok(report)
+        Ok(())
     }
 
     /// Plans what the maps say of this node, and reports a map that has no room for it, unless that was said before.
@@ -266,7 +273,7 @@ impl<W: Writer> Engine<W> {
                 }
                 self.table.drop_unclaimed();
             }
-            self.table.settle(&mut self.plan);
+            self.table.settle(self.cluster.pending() == 0, &mut self.plan);
             let before = report.deletes;
             let removes_prefixes = !self.plan.prefix_deletes.is_empty();
             let outcome = execute(&mut self.plan, &mut self.table, &mut self.writer, report);

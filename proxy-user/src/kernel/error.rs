@@ -1,6 +1,7 @@
 //! What can go wrong between Shunt and bpf(2), each with the object, the failing call and, where
 //! the user can do something, what to do.
 
+use super::layout::Difference;
 use super::lock::Holder;
 use super::shape::MapShape;
 use aya::programs::ProgramError;
@@ -81,6 +82,16 @@ pub enum KernelError {
         expected: MapShape,
         /// What lies there.
         found: MapShape,
+    },
+    /// The entries of a pinned map have the size of ours, but are made of other fields.
+    #[error(
+        "pinned map {pin} is not what Shunt needs ({difference}): remove that pin, or choose another pin path"
+    )]
+    ForeignFields {
+        /// Path of the pin.
+        pin: PathBuf,
+        /// The first difference.
+        difference: Difference,
     },
     /// A map that should be pinned is not: no agent has run with this pin path.
     #[error("{pin} does not exist: no agent has used this pin path")]

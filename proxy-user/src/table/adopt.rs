@@ -4,10 +4,11 @@
 use super::{
     Plan, PortHandle, Table,
     buddy::{Block, order_for},
+    found::{Found, member},
     pool::Pool,
     port::{Held, Port, Set, Which},
     sets::BAD_SLOT,
-    spec::{Member, Membership},
+    spec::Membership,
     state::NODE_BLOCK,
     upsert::name_block_order,
 };
@@ -16,7 +17,7 @@ use crate::{
     writer::{Capacities, MapReader, WriteError},
 };
 use ahash::AHashMap;
-use proxy_common::abi::{Address, BackendEntry, BackendFlags, EndpointSet, ServiceEntry};
+use proxy_common::abi::{BackendEntry, BackendFlags, EndpointSet, ServiceEntry};
 use smol_str::{SmolStr, format_smolstr};
 use std::collections::BTreeSet;
 
@@ -50,10 +51,10 @@ impl Table {
         // that was removed and waits for its grace period: if it was made anew since, the new one counts.
         let named = |index: &u32| reader.service(*index).is_some_and(|entry| entry.name > 0);
         let unreached = (0..capacities.services).filter(|index| !reached.contains(index)).filter(named);
-        let mut in_use = vec![false; capacities.backends as usize];
+        let (mut in_use, mut found) = (vec![false; capacities.backends as usize], Found::default());
         for index in reached.iter().copied().chain(unreached) {
             let entry = reader.service(index).unwrap_or_default();
-            let (mut port, named) = table.adopt_port(reader, index, &entry);
+            let (mut port, named) = table.adopt_port(reader, index, &entry, &mut found);
             match named {
                 Some(id) if !adopted.contains_key(&id) => {
                     port.id = id.clone();
@@ -88,16 +89,29 @@ impl Table {
     /// Adopts the backends that can serve and are in no set: endpoints that terminate, or that policy or
     /// topology has left out since they were used.
     fn adopt_draining(&mut self, reader: &impl MapReader, capacities: &Capacities, in_use: &mut [bool]) {
-        for index in (0..capacities.backends).filter(|index| !in_use[*index as usize]).collect::<Vec<_>>() {
+        let mut draining = Vec::new();
+        for index in (0..capacities.backends).filter(|index| !in_use[*index as usize]) {
             let live = reader.backend(index).filter(|entry| entry.flags.contains(BackendFlags::LIVE));
             let Some(entry) = live else { continue };
-            let port = self.ports.get_mut(entry.service as usize).and_then(Option::as_mut);
+            let held = Held { member: member(&entry, Membership::NONE), backend: index, flags: entry.flags };
+            draining.push((entry.service, held));
+        }
+        // Of two for one endpoint, the lower index counts.
+        let key = |(service, held): &(u32, Held)| (*service, held.member.key());
+        draining.sort_by_key(key);
+        draining.dedup_by_key(|of| key(of));
+        for of_port in draining.chunk_by(|(one, _), (other, _)| one == other) {
+            let port = self.ports.get_mut(of_port[0].0 as usize).and_then(Option::as_mut);
             let Some(port) = port.filter(|port| !port.dying) else { continue };
-            let member = member(&entry, Membership::NONE);
-            if let Err(place) = port.members.binary_search_by_key(&member.key(), |held| held.member.key()) {
-                port.members.insert(place, Held { member, backend: index, flags: entry.flags });
-                in_use[index as usize] = true;
+            let known = port.members.len();
+            for (_, held) in of_port {
+                let key = held.member.key();
+                if port.members[..known].binary_search_by_key(&key, |known| known.member.key()).is_err() {
+                    port.members.push(*held);
+                    in_use[held.backend as usize] = true;
+                }
             }
+            port.members.sort_unstable_by_key(|held| held.member.key());
         }
     }
 
@@ -106,6 +120,7 @@ impl Table {
         reader: &impl MapReader,
         index: u32,
         entry: &ServiceEntry,
+        found: &mut Found,
     ) -> (Port, Option<PortId>) {
         let text = entry.name.checked_sub(1).and_then(|cell| Some((cell, reader.name(cell)?)));
         let name = text.as_ref().and_then(|(cell, text)| {
@@ -114,10 +129,8 @@ impl Table {
         });
         // A text whose cells belong to another service port is not this one's.
         let id = text.filter(|_| name.is_some()).and_then(|(_, text)| parse_name(&text));
-        let mut members = Vec::new();
-        let cluster = self.adopt_set(reader, index, entry.cluster, Which::Cluster, &mut members);
-        let local = self.adopt_set(reader, index, entry.local, Which::Local, &mut members);
-        members.sort_unstable_by_key(|held| held.member.key());
+        let cluster = self.adopt_set(reader, index, entry.cluster, Which::Cluster, found);
+        let local = self.adopt_set(reader, index, entry.local, Which::Local, found);
         let port = Port {
             id: PortId {
                 service: ObjectName::new("", ""),
@@ -130,7 +143,7 @@ impl Table {
             affinity_seconds: entry.affinity_seconds,
             flags: entry.flags,
             health_check_node_port: entry.health_check_node_port,
-            members,
+            members: found.take(),
             cluster,
             local,
             frontends: Vec::new(),
@@ -146,7 +159,7 @@ impl Table {
         service: u32,
         set: EndpointSet,
         which: Which,
-        members: &mut Vec<Held>,
+        found: &mut Found,
     ) -> Set {
         if set.count() == 0 {
             return Set::default();
@@ -160,9 +173,9 @@ impl Table {
             let usable = reader.slot(index).and_then(|slot| {
                 let entry = reader.backend(slot.index())?;
                 let fits = entry.generation == slot.generation() && entry.service == service;
-                (fits && !slots.contains(&slot.index())).then_some((slot.index(), entry))
+                fits.then_some((slot.index(), entry))
             });
-            let usable = usable.filter(|(backend, entry)| join(members, *backend, entry, which));
+            let usable = usable.filter(|(backend, entry)| found.join(*backend, entry, which));
             slots.push(usable.map_or(BAD_SLOT, |(backend, _)| backend));
         }
         let damaged = slots.contains(&BAD_SLOT);
@@ -200,30 +213,6 @@ impl Table {
         let used = |index: u32| in_use[index as usize] || swept[index as usize];
         self.stock.backends = Pool::with_used(capacities.backends, used);
     }
-}
-
-/// Adds a backend of a set to the members of its service port; false if another backend has the
-/// same endpoint.
-fn join(members: &mut Vec<Held>, backend: u32, entry: &BackendEntry, which: Which) -> bool {
-    let key: (Address, u16) = (entry.address, entry.port);
-    let sets = Membership { cluster: which == Which::Cluster, local: which == Which::Local };
-    if let Some(held) = members.iter_mut().find(|held| held.member.key() == key) {
-        if held.backend != backend {
-            return false;
-        }
-        held.member.sets.cluster |= sets.cluster;
-        held.member.sets.local |= sets.local;
-        return true;
-    }
-    members.push(Held { member: member(entry, sets), backend, flags: entry.flags });
-    true
-}
-
-/// The endpoint that a backend stands for.
-const fn member(entry: &BackendEntry, sets: Membership) -> Member {
-    let local = entry.flags.contains(BackendFlags::LOCAL);
-    let flags = if local { BackendFlags::LOCAL } else { BackendFlags(0) };
-    Member { address: entry.address, port: entry.port, flags, sets }
 }
 
 /// The text that names a node and its zone in NAMES: `node/zone`, without a zone `node/`.

@@ -43,6 +43,22 @@ impl Buddy {
         Self { free, free_cells: cells, cells }
     }
 
+    /// Room for more cells, rounded down to a power of two; blocks that were given stay where they are.
+    pub fn grow(&mut self, cells: u32) {
+        if cells == 0 || 1 << cells.ilog2() <= self.cells {
+            return;
+        }
+        if self.cells == 0 {
+            *self = Self::new(cells);
+            return;
+        }
+        let (before, top) = (self.cells.ilog2(), cells.ilog2());
+        self.free.resize_with(top as usize + 1, BTreeSet::new);
+        self.cells = 1 << top;
+        // What lies above the former end is one block of each order from the former size on.
+        (before..top).for_each(|order| self.release(Block { base: 1 << order, order }));
+    }
+
     /// Takes the lowest free block of `order`, splitting a larger one if need be.
     pub fn allocate(&mut self, order: u32) -> Option<Block> {
         let from = (order as usize..self.free.len()).find(|o| !self.free[*o].is_empty())?;
@@ -158,6 +174,33 @@ mod tests {
             prop_assert_eq!(&again.free, &buddy.free);
             held.drain(..).for_each(|block| buddy.release(block));
             prop_assert_eq!(buddy.allocate(8), Some(Block { base: 0, order: 8 }));
+        }
+
+        /// Whenever it grows, it comes to hold what one that was made as large holds with the same blocks in use.
+        #[test]
+        fn a_grown_allocator_is_one_that_was_made_larger(
+            before in 0_u32..7,
+            steps in prop::collection::vec(prop::option::of((any::<bool>(), 0_u32..4, any::<prop::sample::Index>())), 1..60),
+        ) {
+            let mut cells = 1 << before >> 1;
+            let mut buddy = Buddy::new(cells);
+            let mut held: Vec<Block> = Vec::new();
+            for step in steps {
+                match step {
+                    Some((true, order, _)) => held.extend(buddy.allocate(order)),
+                    Some((false, ..)) if held.is_empty() => {}
+                    Some((false, _, which)) => buddy.release(held.swap_remove(which.index(held.len()))),
+                    None if cells < 1024 => {
+                        cells = cells.max(1) * 4 + 3;
+                        buddy.grow(cells);
+                    }
+                    None => buddy.grow(1),
+                }
+                let mut large = Buddy::new(cells);
+                prop_assert!(held.iter().all(|block| large.reserve(*block)), "blocks do not overlap");
+                prop_assert_eq!((&large.free, large.used()), (&buddy.free, buddy.used()));
+                prop_assert_eq!(large.capacity(), buddy.capacity());
+            }
         }
     }
 }

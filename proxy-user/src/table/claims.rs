@@ -45,7 +45,7 @@ struct Claimant {
 }
 
 /// Two service ports claim one frontend.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Conflict {
     /// The address, port and protocol.
     pub key: FrontendKey,
@@ -75,6 +75,17 @@ impl Claims {
             services,
             leading: Vec::new(),
         }
+    }
+
+    /// Room for more frontends and service ports.
+    pub fn grow(&mut self, capacity: u32, services: u32) {
+        self.capacity = self.capacity.max(capacity);
+        let services = self.services.max(services);
+        let before = std::mem::replace(&mut self.services, services);
+        // In maps that somebody damaged, frontends may have led to what was outside of SERVICES.
+        let installed = self.by_key.values().filter_map(|claim| claim.installed);
+        let outside: Vec<_> = installed.filter(|value| value.service >= before).collect();
+        outside.into_iter().for_each(|value| self.lead(None, Some(value)));
     }
 
     /// Whether the maps have room for those of `frontends` that are not yet in them.
@@ -148,12 +159,21 @@ impl Claims {
         }
     }
 
-    /// Turns what was touched into deletes and puts.
-    pub fn settle(&mut self, deletes: &mut Vec<FrontendKey>, puts: &mut Vec<(FrontendKey, FrontendValue)>) {
-        for key in self.touched.drain(..) {
+    /// Turns what was touched into deletes and puts. Until `all` claims are known, a frontend that the kernel holds
+    /// stays with whoever has it: the one that comes first may not be the one that has it in the end.
+    pub fn settle(
+        &mut self,
+        all: bool,
+        deletes: &mut Vec<FrontendKey>,
+        puts: &mut Vec<(FrontendKey, FrontendValue)>,
+    ) {
+        for key in std::mem::take(&mut self.touched) {
             let Some(claim) = self.by_key.get_mut(&key) else { continue };
             claim.touched = false;
             match (claim.winner.map(|winner| winner.value(&key)), claim.installed) {
+                (Some(wanted), Some(installed)) if installed != wanted && !all => {
+                    Self::touch(&mut self.touched, key, claim);
+                }
                 (Some(wanted), installed) if installed != Some(wanted) => puts.push((key, wanted)),
                 (None, Some(_)) => deletes.push(key),
                 (None, None) => Self::forget(&mut self.by_key, &mut self.occupied, &key),
@@ -225,7 +245,7 @@ impl Claims {
         self.occupied
     }
 
-    /// Frontends that more than one service port claims.
+    /// Frontends that more than one service port claims, ascending.
     pub fn conflicts(&self, ports: &[Option<Port>]) -> Vec<Conflict> {
         let id = |c: &Claimant| ports.get(c.port as usize).and_then(Option::as_ref).map(|p| p.id.clone());
         let mut found = Vec::new();
@@ -237,7 +257,7 @@ impl Claims {
                 found.push(Conflict { key: *key, winner: winner.clone(), loser });
             }
         }
-        found.sort_by(|a, b| (a.key, &a.loser).cmp(&(b.key, &b.loser)));
+        found.sort_unstable();
         found
     }
 }

@@ -1,7 +1,7 @@
 //! What the table says of the node itself: its name, its addresses, and whose other addresses are.
 
 use super::{Frontend, Full, Plan, Table, claims::NODE, state::NODE_BLOCK};
-use crate::writer::{NODE_CELLS, PrefixKey, Store};
+use crate::writer::{PrefixKey, Store};
 use ahash::AHashSet;
 use proxy_common::abi::{Network, NetworkKey, NodeEntry, NodeFlags};
 use smol_str::SmolStr;
@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 impl Table {
     /// Plans the text that says for which node the maps are, for whoever reads them.
     pub fn describe_node(&mut self, text: SmolStr, plan: &mut Plan) {
-        if self.node != text && self.stock.names.capacity() >= NODE_CELLS {
+        if self.node != text && self.names_node {
             plan.stores.push(Store::Name { cell: NODE_BLOCK.base, text: text.clone() });
             self.node = text;
         }

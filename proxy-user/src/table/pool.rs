@@ -23,6 +23,13 @@ impl Pool {
         Self { capacity, fresh, free }
     }
 
+    /// Room for more indices; those that were given stay as they are.
+    pub const fn grow(&mut self, capacity: u32) {
+        if capacity > self.capacity {
+            self.capacity = capacity;
+        }
+    }
+
     /// Takes an index.
     pub fn allocate(&mut self) -> Option<u32> {
         self.free.pop().or_else(|| {
@@ -57,6 +64,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_rebuilt_pool_gives_every_free_index_once() {
@@ -67,5 +75,33 @@ mod tests {
         assert_eq!(given, [0, 2, 4, 5]);
         pool.release(4);
         assert_eq!(pool.allocate(), Some(4));
+    }
+
+    proptest! {
+        /// A pool that has grown gives what one that was made as large would give.
+        #[test]
+        fn a_grown_pool_is_one_that_was_made_larger(
+            steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..40),
+            before in 0_u32..24,
+            more in 0_u32..24,
+        ) {
+            let (mut grown, mut large, mut held) = (Pool::new(before), Pool::new(before + more), Vec::new());
+            for (take, which) in steps {
+                if take {
+                    let Some(index) = grown.allocate() else { continue };
+                    prop_assert_eq!(large.allocate(), Some(index));
+                    held.push(index);
+                } else if !held.is_empty() {
+                    let index = held.swap_remove(which.index(held.len()));
+                    grown.release(index);
+                    large.release(index);
+                }
+            }
+            grown.grow(before + more);
+            grown.grow(before);
+            prop_assert_eq!((grown.used(), grown.available()), (large.used(), large.available()));
+            let rest = |pool: &mut Pool| std::iter::from_fn(|| pool.allocate()).collect::<Vec<_>>();
+            prop_assert_eq!(rest(&mut grown), rest(&mut large));
+        }
     }
 }

@@ -46,6 +46,11 @@ impl Prefixes {
         }
     }
 
+    /// Room for more.
+    pub fn grow(&mut self, capacity: u32) {
+        self.capacity = self.capacity.max(capacity);
+    }
+
     /// Whether the maps have room for those of `keys` that are not yet in them.
     pub fn room_for(&self, keys: impl Iterator<Item = PrefixKey>) -> Result<(), Full> {
         let mut more = [0; 2];

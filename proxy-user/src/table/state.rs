@@ -25,6 +25,8 @@ pub struct Table {
     pub(super) stock: Stock,
     /// Ports that were removed but may still be found through a frontend.
     pub(super) dying: Vec<u32>,
+    /// [`NODE_BLOCK`] is set aside.
+    pub(super) names_node: bool,
     /// The text at the head of NAMES that says for which node the maps are.
     pub(super) node: SmolStr,
     pub(super) prefixes: Prefixes,
@@ -87,8 +89,9 @@ impl Table {
     #[must_use]
     pub fn new(capacities: &Capacities) -> Self {
         let mut names = Buddy::new(capacities.name_cells);
-        names.reserve(NODE_BLOCK);
+        let names_node = names.reserve(NODE_BLOCK);
         Self {
+            names_node,
             ports: Vec::new(),
             claims: Claims::new(capacities.frontends, capacities.services),
             stock: Stock {
@@ -106,6 +109,19 @@ impl Table {
             networks: Vec::new(),
             node_entry: NodeEntry::default(),
         }
+    }
+
+    /// Takes in that the maps have room for more. What is in them stays where it is: indices, ranges and
+    /// generations mean what they meant. A map never shrinks.
+    pub fn grow(&mut self, capacities: &Capacities) {
+        let Capacities { frontends, services, slots, backends, name_cells, prefixes, .. } = *capacities;
+        self.claims.grow(frontends, services);
+        self.prefixes.grow(prefixes);
+        self.stock.services.grow(services);
+        self.stock.backends.grow(backends);
+        self.stock.slots.grow(slots);
+        self.stock.names.grow(name_cells);
+        self.names_node = self.names_node || self.stock.names.reserve(NODE_BLOCK);
     }
 
     /// Identity of a service port; `None` once it is removed.
@@ -129,9 +145,10 @@ impl Table {
     }
 
     /// Turns the frontends whose owner changed, the prefixes that changed, and what the kernel refused
-    /// before, into deletes and puts of `plan`.
-    pub fn settle(&mut self, plan: &mut Plan) {
-        self.claims.settle(&mut plan.deletes, &mut plan.puts);
+    /// before, into deletes and puts of `plan`. Until `all` changes that are known were planned, a frontend that
+    /// the kernel holds does not change hands: whoever has it in the end may be planned last.
+    pub fn settle(&mut self, all: bool, plan: &mut Plan) {
+        self.claims.settle(all, &mut plan.deletes, &mut plan.puts);
         self.prefixes.settle(&mut plan.prefix_deletes, &mut plan.prefix_puts);
     }
 

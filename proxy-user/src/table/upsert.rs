@@ -9,7 +9,10 @@ use super::{
     spec::Member,
     state::Stock,
 };
-use crate::writer::{PrefixKey, Store};
+use crate::{
+    model::PortId,
+    writer::{PrefixKey, Store},
+};
 use proxy_common::abi::{BackendEntry, BackendFlags, SourceRangeKey};
 use smol_str::{SmolStr, format_smolstr};
 use std::ops::Range;
@@ -58,7 +61,7 @@ impl Table {
         // The index does not matter to the room that they take.
         self.prefixes.room_for(spec.source_ranges.iter().map(|range| range.key(u32::MAX)))?;
         let capacity = self.stock.services.capacity();
-        let text = name_of(spec);
+        let text = name_of(spec.id);
         let name = self.stock.names.allocate(name_block_order(&text));
         let name = name.ok_or(Full { map: "NAMES", capacity: self.stock.names.capacity() })?;
         let Some(index) = self.stock.services.allocate() else {
@@ -183,8 +186,7 @@ impl SourceRange {
 }
 
 /// The text of a service port in NAMES: `namespace/name/port/protocol/family`.
-fn name_of(spec: &PortSpec<'_>) -> SmolStr {
-    let id = spec.id;
+pub(super) fn name_of(id: &PortId) -> SmolStr {
     format_smolstr!("{}/{}/{}/{}/{}", id.service.namespace, id.service.name, id.port, id.protocol, id.family)
 }
 

@@ -1,6 +1,6 @@
 //! Sizes of the maps.
 
-/// How many entries each map holds. They are fixed when the maps are made.
+/// How many entries each map holds. A map that is to hold more is made anew, and replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacities {
     /// Entries of FRONTENDS4 and of FRONTENDS6, each: one per address and port, one per node port, and one

@@ -4,12 +4,18 @@
 
 mod capacity;
 mod faulty;
+mod footprint;
+mod limits;
 mod memory;
 mod op;
+mod size;
 mod traits;
 
 pub use capacity::Capacities;
 pub use faulty::FaultyWriter;
+pub use footprint::{footprint, total as total_footprint};
+pub use limits::{Fixed, Limits};
 pub use memory::MemoryMaps;
 pub use op::{FrontendKey, NODE_CELLS, PrefixKey, Store};
+pub use size::Size;
 pub use traits::{MapReader, Name, WriteError, Writer};

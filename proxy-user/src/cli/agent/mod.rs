@@ -5,6 +5,7 @@
 //! addresses, devices, timers ───────────────────▶   ▲
 //! ```
 
+mod added;
 mod collect;
 mod follow;
 mod handover;
@@ -14,7 +15,9 @@ mod notices;
 mod own_node;
 mod packets;
 mod programming;
+mod room;
 mod stale;
+mod sync_log;
 mod tell;
 
 pub use incoming::{Incoming, Prepared, api_snapshot};

@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, reason = "the kernel is given addresses")]
 
+mod btf;
 mod call;
 mod devices;
 mod foreign;
@@ -11,6 +12,8 @@ mod link;
 mod listeners;
 mod map;
 mod netfilter;
+mod netfilter_rules;
+mod netfilter_sets;
 mod netlink;
 mod netns;
 mod probe;
@@ -21,14 +24,18 @@ mod tcx;
 mod test_run;
 mod xdp;
 mod xtables;
+mod xtables_lock;
 
+pub use btf::{MapTypes, btf_bytes, map_types};
 pub use call::calls;
-pub use devices::{devices, has_device};
+pub use devices::{device_kind, devices, has_device, remove_device};
 pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use listeners::tcp_listeners;
 pub use map::{Access, MapFd, Partial, swap_inner};
 pub use netfilter::{NFPROTO, NfTables};
+pub use netfilter_rules::NfDeletion;
+pub use netfilter_sets::{counters, ipsets, remove_counter, remove_ipset};
 pub use netns::netns_cookie;
 pub use probe::probe_set_retval;
 pub use program::{ProgramInfo, own_programs};
@@ -37,4 +44,5 @@ pub use tc::{Filter, Tc, TcHook};
 pub use tcx::{TcxLink, TcxProgram, tcx_links, tcx_programs};
 pub use test_run::{TestPacket, TestRun, empty_program, test_run};
 pub use xdp::{Xdp, xdp_programs};
-pub use xtables::Xtable;
+pub use xtables::{XtRules, Xtable};
+pub use xtables_lock::XtablesLock;
