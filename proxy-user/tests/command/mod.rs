@@ -185,6 +185,11 @@ impl Agent {
         }
     }
 
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.process.child().try_wait().unwrap().is_some()
+    }
+
     /// Ends it by SIGTERM.
     pub fn stop(mut self) -> ExitStatus {
         signal(self.id(), rustix::process::Signal::TERM);

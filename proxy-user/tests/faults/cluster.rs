@@ -42,7 +42,8 @@ pub fn fixed(node: &Node) -> String {
                 "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack", "sessionAffinity": affinity,
                 "ports": [port("TCP"), port("UDP")] } })
     });
-    let cidrs: Vec<_> = node.pod_networks().iter().take(2).map(|(ip, prefix)| format!("{ip}/{prefix}")).collect();
+    let cidrs: Vec<_> =
+        node.pod_networks().iter().take(2).map(|(ip, prefix)| format!("{ip}/{prefix}")).collect();
     let address = |ip: IpAddr| json!({ "type": "InternalIP", "address": ip });
     let object = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node.name() },
         "spec": { "podCIDR": cidrs[0], "podCIDRs": cidrs },

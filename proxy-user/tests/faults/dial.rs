@@ -80,16 +80,14 @@ impl Session {
         let mut answer = [0; MESSAGE];
         let mut length = 0;
         while length < MESSAGE {
-            let (count, _) = net::recv(&self.socket, &mut answer[length..], RecvFlags::empty())
-                .map_err(fail("recv"))?;
+            let (count, _) =
+                net::recv(&self.socket, &mut answer[length..], RecvFlags::empty()).map_err(fail("recv"))?;
             if count == 0 {
                 return Err(fail("recv")(io::Error::from(io::ErrorKind::UnexpectedEof)));
             }
             length += count;
         }
-        let word = |half: usize| {
-            u64::from_le_bytes(answer[half * 8..half * 8 + 8].try_into().unwrap())
-        };
+        let word = |half: usize| u64::from_le_bytes(answer[half * 8..half * 8 + 8].try_into().unwrap());
         let (echoed, id) = (word(0), word(1));
         if echoed != number || id % 10 != u64::from(self.service) {
             let text = format!("asked {number} of Service {}, got {echoed} from {id}", self.service);

@@ -1,10 +1,6 @@
 //! SIGKILL at any moment: while the agent starts, while it writes, while it waits.
 
-use crate::{
-    churn::Churn,
-    outcome::Outcome,
-    stage::Stage,
-};
+use crate::{churn::Churn, outcome::Outcome, stage::Stage};
 use std::{
     env, thread,
     time::{Duration, Instant},

@@ -46,7 +46,13 @@ impl Client {
     /// Ways to the Service without session affinity, one of each protocol and address.
     pub fn plain(&self) -> Vec<Way> {
         let protocols = [Protocol::Tcp, Protocol::Udp].into_iter();
-        let way = |protocol, to: &SocketAddr| Way { protocol, to: *to, from: None, service: WEB, severed: self.severed };
+        let way = |protocol, to: &SocketAddr| Way {
+            protocol,
+            to: *to,
+            from: None,
+            service: WEB,
+            severed: self.severed,
+        };
         protocols.flat_map(|protocol| self.web.iter().map(move |to| way(protocol, to))).collect()
     }
 

@@ -31,10 +31,14 @@ fn the_agent_is_restarted_after_the_cluster_has_changed() {
 #[test]
 fn the_agent_is_restarted_again_and_again() {
     let Some(mut stage) = Stage::with_agent() else { return };
-    stage.suffer("restart", "SIGTERM; a new agent is started, whose programs take the place of the old ones", |stage| {
-        stage.stop();
-        stage.start();
-    });
+    stage.suffer(
+        "restart",
+        "SIGTERM; a new agent is started, whose programs take the place of the old ones",
+        |stage| {
+            stage.stop();
+            stage.start();
+        },
+    );
 }
 
 #[test]

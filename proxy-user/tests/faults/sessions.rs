@@ -34,7 +34,8 @@ pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool
     let plain = client.plain();
     let streams: Vec<_> = plain.iter().copied().filter(of(Protocol::Tcp)).collect();
     let flows = plain.iter().copied().chain(client.affine()).filter(of(Protocol::Udp));
-    let first: Vec<_> = streams.iter().copied().chain(flows).flat_map(|way| repeat_n(way, sessions)).collect();
+    let first: Vec<_> =
+        streams.iter().copied().chain(flows).flat_map(|way| repeat_n(way, sessions)).collect();
     let late: Vec<_> = streams.iter().flat_map(|way| repeat_n(*way, sessions.div_ceil(2))).collect();
     let open_all = |ways: &[Way]| {
         let open = || ways.iter().filter_map(|way| open(way, counts)).collect::<Vec<_>>();

@@ -13,8 +13,9 @@ use crate::{
 use shunt::{
     kernel::{Kernel, KernelError, remove},
     lab::{
-        Place, ping,
+        Place,
         lan::{Lan, Node, Options, Pod},
+        ping,
     },
     view::decode,
 };
