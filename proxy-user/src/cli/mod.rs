@@ -19,6 +19,7 @@ mod offline;
 mod packet_args;
 mod plan;
 mod problems;
+mod quantity;
 mod run;
 mod run_args;
 mod span;

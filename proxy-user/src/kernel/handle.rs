@@ -7,11 +7,12 @@ use super::error::KernelError;
 use super::features::{self, Features};
 use super::loader::{Loaded, load};
 use super::lock::PinLock;
+use super::machine::Machine;
 use super::maps::KernelMaps;
 use super::packets::{self, PacketPrograms};
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
-use crate::writer::Capacities;
+use crate::writer::{Capacities, Fixed, Limits};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Options {
     pub pin_path: PathBuf,
     /// Sizes of maps that are made; a map that is adopted keeps its size.
     pub capacities: Capacities,
+    /// How far maps may grow.
+    pub limits: Limits,
     /// aya-log level of programs built with log statements: 0 is off, 5 is trace.
     pub log_level: u8,
     /// Attaches the packet programs by filters of clsact qdiscs, even where the kernel has tcx.
@@ -32,12 +35,15 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// All sockets of the node, and the usual place for pins.
+    /// All sockets of the node, the usual place for pins, and sizes that follow the machine.
     fn default() -> Self {
+        let machine = Machine::here();
+        let limits = machine.limits(None, Fixed::default());
         Self {
             cgroup: super::cgroup::mount_point().unwrap_or_else(|| "/sys/fs/cgroup".into()),
             pin_path: "/sys/fs/bpf/shunt".into(),
-            capacities: Capacities::default(),
+            capacities: limits.first(machine.memory),
+            limits,
             log_level: 0,
             clsact: false,
         }

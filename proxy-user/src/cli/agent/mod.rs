@@ -15,6 +15,7 @@ mod notices;
 mod own_node;
 mod packets;
 mod programming;
+mod room;
 mod stale;
 mod tell;
 

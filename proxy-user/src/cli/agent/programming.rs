@@ -2,7 +2,7 @@
 
 use super::{
     Incoming, OwnNode, Packets, Teller, added::added, collect::FlowCollection, kube_proxy::KubeProxyWatch,
-    stale::StaleSockets,
+    room::RoomWatch, stale::StaleSockets,
 };
 use crate::{
     cli::problems,
@@ -57,6 +57,7 @@ pub struct Agent {
     stale: StaleSockets,
     packets: Packets,
     flows: FlowCollection,
+    room: RoomWatch,
     kube_proxy: KubeProxyWatch,
 }
 
@@ -99,6 +100,9 @@ impl Agent {
     pub fn new(parts: Parts) -> Self {
         let Parts { mut dataplane, health, health_checks, metrics, teller, rules, mut own_node, .. } = parts;
         own_node.first().into_iter().for_each(|event| dataplane.apply(event));
+        if let Some(limits) = dataplane.engine().limits() {
+            metrics.limited(limits.memory);
+        }
         let now = Instant::now();
         let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);
         let mut agent = Self {
@@ -119,6 +123,7 @@ impl Agent {
             stale: StaleSockets::default(),
             packets: parts.packets,
             flows: FlowCollection::new(now),
+            room: RoomWatch::new(now),
             kube_proxy: KubeProxyWatch::new(handover, now),
         };
         // Before a packet is translated for the first time.
@@ -137,6 +142,7 @@ impl Agent {
         tokio::select! {
             devices = self.packets.changed() => self.packets.take(devices, &mut self.dataplane),
             () = until(Some(self.flows.due())) => self.flows.step(&mut self.dataplane, &self.metrics),
+            () = until(Some(self.room.due())) => self.look_for_room(),
             () = until(Some(self.kube_proxy.due())) => self.look_for_kube_proxy(),
             () = until(refused) => self.packets.attach(&mut self.dataplane),
             () = until(self.stale.due()) => {
@@ -157,6 +163,13 @@ impl Agent {
         }
         self.measure_room();
         self.look_for_conflicts();
+    }
+
+    /// Counts what the programs remember, and has their maps grow; tries again what could not grow before.
+    fn look_for_room(&mut self) {
+        if self.room.step(&mut self.dataplane, self.flows.entries(), &self.metrics) {
+            self.program(Incoming::default());
+        }
     }
 
     /// Looks for kube-proxy, whose connections are left to the kernel.

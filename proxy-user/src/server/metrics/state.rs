@@ -4,11 +4,12 @@ use super::{
     api::ApiSnapshot,
     exposition::Exposition,
     kernel::KernelSnapshot,
+    own::{MAPS, room_of},
     process::{self, ProcessSnapshot},
     text::Format,
 };
 use crate::{
-    engine::SyncReport,
+    engine::{Growth, Remembered, SyncReport},
     model::{Event, Family},
     server::Probe,
     table::Usage,
@@ -54,6 +55,7 @@ pub(super) struct State {
     pub deletes: Count,
     pub prefixes: Count,
     pub grace_periods: Count,
+    pub growth_failures: Count,
     pub audits: Count,
     pub audit_writes: Count,
     pub unplaced: Count,
@@ -117,6 +119,12 @@ impl Changes {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Maps {
     pub known: Option<(Usage, Capacities)>,
+    /// Bytes that all maps together may take.
+    pub limit: Option<u64>,
+    /// How often each has grown, in the order of [`room_of`].
+    pub growths: [u64; MAPS],
+    /// As they were counted last; FLOWS apart.
+    pub remembered: Remembered,
     /// Entries of FLOWS, as the last round of aging found them.
     pub flows: Option<usize>,
 }
@@ -145,6 +153,7 @@ impl Metrics {
             deletes: Count::default(),
             prefixes: Count::default(),
             grace_periods: Count::default(),
+            growth_failures: Count::default(),
             audits: Count::default(),
             audit_writes: Count::default(),
             unplaced: Count::default(),
@@ -198,6 +207,13 @@ impl Metrics {
         state.deletes.add(report.deletes);
         state.prefixes.add(report.prefixes);
         state.grace_periods.add(report.grace_periods);
+        state.growth_failures.add(usize::from(report.growth_failed.is_some()));
+        for Growth { before, after, .. } in &report.growths {
+            let mut maps = locked(&state.maps);
+            let grown =
+                room_of(before).into_iter().zip(room_of(after)).map(|(before, after)| before != after);
+            maps.growths.iter_mut().zip(grown).for_each(|(count, grown)| *count += u64::from(grown));
+        }
         let triggers = std::mem::take(&mut *locked(&state.triggers));
         for (family, at) in triggers {
             // A clock that was set back in between.
@@ -226,6 +242,16 @@ impl Metrics {
     /// How full the maps are: [`Engine::usage`](crate::engine::Engine::usage) after a sync.
     pub fn filled(&self, usage: Usage, capacities: Capacities) {
         locked(&self.0.maps).known = Some((usage, capacities));
+    }
+
+    /// Entries in use of maps that programs write.
+    pub fn remembered(&self, used: &Remembered) {
+        locked(&self.0.maps).remembered = *used;
+    }
+
+    /// What maps may grow to: bytes of all of them together.
+    pub fn limited(&self, bytes: u64) {
+        locked(&self.0.maps).limit = Some(bytes);
     }
 
     /// Service ports that found no room, now.
