@@ -25,8 +25,9 @@ pub fn all(stage: &Stage) -> BTreeSet<PathBuf> {
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() { &mut directories } else { &mut Vec::new() }
-                .push(entry.path());
+            if entry.file_type().unwrap().is_dir() {
+                directories.push(entry.path());
+            }
             found.insert(entry.path());
         }
     }
