@@ -2,6 +2,7 @@
 
 use super::{
     asked::{Asker, Destination},
+    cleanup::{CLEANUP_EXAMPLES, CleanupArgs},
     config::{CONFIG_EXAMPLES, ConfigArgs},
     doctor::{DOCTOR_EXAMPLES, DoctorArgs},
     quantity::MemoryQuantity,
@@ -96,12 +97,12 @@ pub enum Command {
     /// Counts from its own start on, or from when a service port was first seen.
     #[command(after_help = TOP_EXAMPLES)]
     Top(TopArgs),
-    /// Detach every program and remove every pin of Shunt's from this node, for going back to kube-proxy.
+    /// Detach every program and remove every pin of Shunt's from this node, or what kube-proxy left there.
     ///
     /// Connections that sockets made stay; those that came as packets end. No agent may be running. It is to run in the
     /// node's own network namespace.
-    #[command(after_help = "Example:\n  shunt cleanup")]
-    Cleanup(PinArgs),
+    #[command(after_help = CLEANUP_EXAMPLES)]
+    Cleanup(CleanupArgs),
     /// Mount a bpffs where the pin path lies, if none is there: below /sys/fs/bpf only.
     ///
     /// For nodes where nobody else does (systemd does, except in a container). `shunt run` does it too, but from within

@@ -134,6 +134,16 @@ impl Dataplane {
         self.engine.writer_mut().set_agent(&entry);
     }
 
+    /// Makes the maps hold at least so much, without a gap: see [`Programs::grow`]. Returns what they hold.
+    ///
+    /// # Errors
+    /// Of the step that failed; the maps may be larger all the same.
+    pub fn grow(&mut self, wanted: &Capacities) -> Result<Capacities, DataplaneError> {
+        let grown = self.programs.grow(self.engine.writer_mut(), wanted);
+        self.engine.grown();
+        Ok(grown?)
+    }
+
     /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does
     /// so itself when room runs out; at leisure it costs nobody.
     ///

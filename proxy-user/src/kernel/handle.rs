@@ -1,19 +1,21 @@
 //! The handle on everything that Shunt has in the kernel.
 
-use super::attach::{Attached, Attachment, DETACH_ORDER};
+use super::attach::{Attached, Attachment};
 use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
 use super::features::{self, Features};
-use super::loader::{Loaded, load};
+use super::loader::{Load, load, put_stages};
 use super::lock::PinLock;
 use super::machine::Machine;
 use super::maps::KernelMaps;
-use super::packets::{self, PacketPrograms};
+use super::object;
+use super::packets::PacketPrograms;
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
+use super::sys::Access;
+use super::transition;
 use crate::writer::{Capacities, Fixed, Limits};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,11 +78,26 @@ impl Kernel {
         }
         let lock = Arc::new(PinLock::acquire(&options.pin_path)?);
         let dirs = PinDirs::new(&options.pin_path);
+        transition::discard_unfinished(&dirs)?;
         dirs.create()?;
-        let Loaded { ebpf, maps } = load(&dirs, &options.capacities, features, options.log_level)?;
+        let (capacities, log_level) = (&options.capacities, options.log_level);
+        let ebpf = load(&Load { dirs: &dirs, capacities, features, log_level, former: None })?;
+        if transition::former(&dirs)?.is_none() {
+            put_stages(&ebpf, &dirs)?;
+        }
+        let maps = PinnedMaps::open(dirs.clone(), &object::shapes()?, Access::ReadWrite)?;
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
         let packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
-        let programs = Programs::new(ebpf, packets, cgroup, options.pin_path.clone(), features, lock);
+        let programs = Programs {
+            ebpf,
+            packets,
+            cgroup,
+            pin_path: options.pin_path.clone(),
+            dirs,
+            features,
+            log_level,
+            _lock: lock,
+        };
         Ok(Self { maps, programs })
     }
 
@@ -138,23 +155,6 @@ impl Kernel {
     pub fn features(&self) -> Features {
         self.programs.features()
     }
-}
-
-/// Detaches every program and removes every pin under a pin path. No agent may be running there. Filters of clsact
-/// qdiscs are removed from the calling thread's network namespace, so that should be the node's.
-///
-/// # Errors
-/// [`KernelError::NoBpffs`] before anything is removed, [`KernelError::Locked`], or [`KernelError::Path`]. A pin path
-/// that does not exist is no error.
-pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
-    bpffs::refuse_others(pin_path)?;
-    let _lock = match PinLock::acquire(pin_path) {
-        // Filters outlive pins that somebody has removed.
-        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => None,
-        lock => Some(lock?),
-    };
-    packets::clear(pin_path, |_| true)?;
-    bpffs::clear(pin_path, &DETACH_ORDER)
 }
 
 #[cfg(test)]

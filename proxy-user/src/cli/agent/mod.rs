@@ -17,6 +17,7 @@ mod packets;
 mod programming;
 mod room;
 mod stale;
+mod sync_log;
 mod tell;
 
 pub use incoming::{Incoming, Prepared, api_snapshot};

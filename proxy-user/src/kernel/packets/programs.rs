@@ -1,6 +1,6 @@
 //! The loaded packet programs: attached to a device and told what it is, or taken from it.
 
-use super::attached::{DeviceAttachment, attached};
+use super::attached::{AttachedBy, DeviceAttachment, attached};
 use super::hook::PacketHook;
 use super::{clsact, tcx};
 use crate::kernel::bpffs::PinDirs;
@@ -50,6 +50,19 @@ impl PacketPrograms {
             links: dirs.links.clone(),
             has_tcx: clsact.then_some(false),
         })
+    }
+
+    /// Takes other programs for these, and puts them in their place on every device without a gap. Devices that are gone
+    /// are none.
+    pub(in crate::kernel) fn replace(&mut self, ebpf: &Ebpf) -> Result<(), KernelError> {
+        self.ingress = program(ebpf, PacketHook::Ingress)?;
+        self.egress = program(ebpf, PacketHook::Egress)?;
+        for attachment in self.attached()? {
+            for hook in PacketHook::BOTH {
+                self.replace_one(&attachment, hook)?;
+            }
+        }
+        Ok(())
     }
 
     /// Attaches both programs to a device, in the place of former ones without a gap, and then lets them translate
@@ -105,6 +118,19 @@ impl PacketPrograms {
     pub fn set_settings(&mut self, settings: &PacketSettings) {
         let stored = self.settings.put(0, settings);
         debug_assert!(stored, "PACKETS has one entry");
+    }
+
+    fn replace_one(&self, attachment: &DeviceAttachment, hook: PacketHook) -> Result<(), KernelError> {
+        let device = attachment.device;
+        if tcx::replace(&self.links, device, hook, self.program(hook))?
+            || attachment.by != Some(AttachedBy::Clsact)
+        {
+            return Ok(());
+        }
+        match clsact::attach(&self.links, device, hook, self.program(hook)) {
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn attach_both(&mut self, device: u32) -> Result<(), KernelError> {

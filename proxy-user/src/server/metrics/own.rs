@@ -4,7 +4,7 @@ use super::{
     api::ApiSnapshot,
     decisions::{outcome, path},
     kernel::KernelSnapshot,
-    page::Page,
+    page::{Labels, Page},
     state::State,
 };
 use crate::{
@@ -27,6 +27,11 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "shunt_sync_failures",
         "Syncs that failed because the kernel refused a call.",
         state.failures.get(),
+    )?;
+    page.histograms(
+        "shunt_change_age_seconds",
+        "Time from when the oldest change of a sync was read to when the maps held all of its changes, in seconds.",
+        [([] as Labels<'_, 0>, &state.change_age)],
     )?;
     let operations = [
         ("store", &state.stores),

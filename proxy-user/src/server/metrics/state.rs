@@ -42,6 +42,7 @@ pub(super) struct State {
     pub partial: Histogram,
     /// In the order of [`Family::BOTH`].
     pub programming: [Histogram; 2],
+    pub change_age: Histogram,
     pub queued: Moment,
     pub synced: Moment,
     pub services: Changes,
@@ -141,6 +142,8 @@ impl Metrics {
             full: sync(),
             partial: sync(),
             programming: [programming(), programming()],
+            // From 100 microseconds to 13 seconds.
+            change_age: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
             queued: Moment::default(),
             synced: Moment::default(),
             services: Changes::default(),
@@ -220,6 +223,11 @@ impl Metrics {
             let late = now.duration_since(at).unwrap_or_default();
             state.programming[family as usize].observe(late.as_secs_f64());
         }
+    }
+
+    /// A sync succeeded; so long ago the oldest of its changes came to this process.
+    pub fn aged_change(&self, age: Duration) {
+        self.0.change_age.observe(age.as_secs_f64());
     }
 
     /// The maps were compared with what is known, and so much was written to mend them.
