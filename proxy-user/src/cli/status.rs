@@ -4,18 +4,25 @@ use super::{
     args::{Output, StatusArgs},
     live,
     status_devices::{DeviceStatus, PacketStatus, devices, write_devices},
+    work::Work,
 };
 use crate::{
     dataplane::map_memory,
-    kernel::{self, Attachment, Cgroup, PROGRAMS, PinnedMaps, cgroup2_mount_point},
+    kernel::{self, Attachment, Cgroup, LockState, PROGRAMS, PinnedMaps, cgroup2_mount_point, lock_state},
     writer::{FrontendKey, MapReader, PrefixKey, Size},
 };
 use proxy_common::abi::{Counter, EndpointSet};
 use serde::Serialize;
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 #[derive(Serialize)]
 struct StatusDocument {
+    agent: AgentStatus,
     attached: Vec<ProgramStatus>,
     devices: Vec<DeviceStatus>,
     packets: PacketStatus,
@@ -27,6 +34,46 @@ struct StatusDocument {
     /// What they may grow to; absent where no agent has said so.
     map_memory_limit_bytes: Option<u64>,
     counters: Vec<(&'static str, u64)>,
+}
+
+/// The agent, or the last one that has run.
+#[derive(Serialize)]
+struct AgentStatus {
+    /// Whether one runs: somebody holds the pin path. Absent where that cannot be found out.
+    running: Option<bool>,
+    /// Its process, if that has a number in this PID namespace.
+    pid: Option<u32>,
+    /// Whether its first complete list has come.
+    listed: bool,
+    /// Seconds since it started, since that list, and since it compared and changed the maps last; absent for never.
+    started_seconds: Option<u64>,
+    first_list_seconds: Option<u64>,
+    last_sync_seconds: Option<u64>,
+    last_change_seconds: Option<u64>,
+    #[serde(skip)]
+    work: Work,
+}
+
+impl AgentStatus {
+    fn new(maps: &PinnedMaps, pin_path: &Path) -> Self {
+        let lock = lock_state(pin_path).ok();
+        let pid = match &lock {
+            Some(LockState::Held(holder)) => holder.as_ref().map(|holder| holder.pid),
+            _ => None,
+        };
+        let work = Work::now(&maps.agent());
+        let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+        Self {
+            running: lock.map(|lock| lock != LockState::Free),
+            pid,
+            listed: work.listed.is_some(),
+            started_seconds: seconds(work.started),
+            first_list_seconds: seconds(work.listed),
+            last_sync_seconds: seconds(work.synced),
+            last_change_seconds: seconds(work.changed),
+            work,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -55,6 +102,7 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let found = maps.attached(&cgroup)?;
     let (counters, statuses) = (maps.counters()?, map_status(&maps)?);
     let document = StatusDocument {
+        agent: AgentStatus::new(&maps, &args.pins.pin_path),
         attached: PROGRAMS.iter().map(|(program, _)| program_status(program, &found)).collect(),
         devices: devices(&maps)?,
         packets: PacketStatus::new(maps.packet_settings()),
@@ -140,6 +188,13 @@ fn range(set: EndpointSet, capacity: u32) -> u32 {
 }
 
 fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std::io::Result<()> {
+    let AgentStatus { running, pid, work, .. } = &document.agent;
+    let process = pid.map(|pid| format!("process {pid}, ")).unwrap_or_default();
+    match running {
+        Some(true) => writeln!(out, "AGENT runs: {process}{work}\n")?,
+        Some(false) => writeln!(out, "AGENT: none runs; of the last one: {work}\n")?,
+        None => writeln!(out, "AGENT: whether one runs cannot be found out; {work}\n")?,
+    }
     writeln!(out, "PROGRAM       LINK      PROG      STATE")?;
     for program in &document.attached {
         let id = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());

@@ -5,7 +5,7 @@ use crate::{
     engine::{Engine, Remembered, Rules, SyncReport, Unplaced},
     kernel::{
         Closed, Collected, Collector, Kernel, KernelError, KernelMaps, Programs, RememberedCount,
-        close_stale_sockets,
+        close_stale_sockets, watchman::Round,
     },
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
@@ -177,6 +177,12 @@ impl Dataplane {
     pub fn attach(&mut self) -> Result<(), DataplaneError> {
         self.programs.attach()?;
         Ok(())
+    }
+
+    /// Looks whether all that this process attached and pinned is still so, restores what is not, and says what else is
+    /// in the way: see [`Programs::watch`]. Call it every few seconds.
+    pub fn watch(&mut self) -> Round {
+        self.programs.watch(&self.devices.kept())
     }
 
     /// Attaches the packet programs to these devices, by index in the calling thread's network namespace, and to no
