@@ -14,7 +14,7 @@ use crate::{
 use std::time::{Duration, Instant};
 
 /// Between two looks, where nothing is heard of meanwhile.
-const PERIOD: Duration = Duration::from_secs(5);
+const PERIOD: Duration = Duration::from_secs(2);
 
 /// Between two looks at least, however much is heard of.
 const SOONEST: Duration = Duration::from_secs(1);
