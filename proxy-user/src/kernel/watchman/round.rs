@@ -25,7 +25,7 @@ use std::os::fd::AsFd as _;
 pub const DEVICES_PER_ROUND: usize = 64;
 
 /// XDP programs are asked for, by a list of all devices, in every so many rounds.
-const XDP_ROUNDS: u32 = 12;
+const XDP_ROUNDS: u32 = 30;
 
 /// What a round came to.
 #[derive(Debug, Default)]
