@@ -80,6 +80,8 @@ fn init_logging(level: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && !plain)
         .with_target(false)
+        // Or a line that cannot be written, since the disk is full, would be told by eprintln, which panics then.
+        .log_internal_errors(false)
         .init();
 }
 

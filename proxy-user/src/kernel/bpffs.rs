@@ -1,11 +1,12 @@
 //! The pin path: a directory on a bpffs, with one sub-directory per version of the map ABI.
 //!
 //! ```text
-//! <pin path>/v4/maps/FRONTENDS4 …
+//! <pin path>/v4/maps/FRONTENDS4 …          see [`transition`](super::transition) for maps_2 and so on
 //! <pin path>/v4/links/connect4 …
 //! ```
 
 use super::error::KernelError;
+use super::transition::instance::{self, Instances};
 use proxy_common::abi::ABI_VERSION;
 use rustix::fs::statfs;
 use rustix::mount::{MountFlags, mount};
@@ -23,18 +24,34 @@ const DEFAULT_MOUNT: &str = "/sys/fs/bpf";
 /// The directories of one pin path and this version of the map ABI.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PinDirs {
-    /// Where maps are pinned, by name.
+    /// What all of this version is in.
+    pub version: PathBuf,
+    /// Which instance of the maps it is.
+    pub number: u32,
+    /// Where its maps are pinned, by name.
     pub maps: PathBuf,
     /// Where links are pinned, by program.
     pub links: PathBuf,
 }
 
 impl PinDirs {
-    /// The directories under a pin path, whether they exist or not.
+    /// The directories under a pin path: of the newest instance, or of the first where there is none.
     #[must_use]
     pub fn new(pin_path: &Path) -> Self {
         let version = pin_path.join(directory(ABI_VERSION));
-        Self { maps: version.join("maps"), links: version.join("links") }
+        let found = Instances::of(&version).ok().and_then(|found| found.whole.last().copied());
+        Self::instance(version, found.unwrap_or(1))
+    }
+
+    /// The directories of an instance, whether they exist or not.
+    pub fn instance(version: PathBuf, number: u32) -> Self {
+        let (maps, links) = (version.join(instance::directory(number)), version.join("links"));
+        Self { version, number, maps, links }
+    }
+
+    /// The same while it is not whole.
+    pub fn unfinished(self) -> Self {
+        Self { maps: self.version.join(instance::unfinished(self.number)), ..self }
     }
 
     /// Makes the directories, for root only.
@@ -141,10 +158,15 @@ pub(super) fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
 fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError> {
     let links = version.join("links");
     let ordered = link_order.iter().map(|link| links.join(link));
-    for pin in ordered.chain(entries(&links)?).chain(entries(&version.join("maps"))?) {
+    for pin in ordered.chain(entries(&links)?) {
         ignore_missing(fs::remove_file(&pin), &pin, "unlink")?;
     }
-    for dir in [&links, &version.join("maps"), version] {
+    let found = Instances::of(version)?;
+    let whole = found.whole.into_iter().map(|number| version.join(instance::directory(number)));
+    for maps in whole.chain(found.unfinished) {
+        instance::remove(&maps)?;
+    }
+    for dir in [&links, version] {
         ignore_missing(fs::remove_dir(dir), dir, "rmdir")?;
     }
     Ok(())

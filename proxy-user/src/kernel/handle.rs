@@ -5,14 +5,20 @@ use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
 use super::features::{self, Features};
-use super::loader::{Loaded, load};
+use super::loader::{Load, load, put_stages};
 use super::lock::PinLock;
 use super::machine::Machine;
 use super::maps::KernelMaps;
+use super::object;
 use super::packets::PacketPrograms;
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
+use super::sys::Access;
+use super::transition;
+use super::watchman::{self, Watchman};
 use crate::writer::{Capacities, Fixed, Limits};
+use proxy_common::abi::DeviceEntry;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +29,7 @@ pub struct Options {
     pub cgroup: PathBuf,
     /// A directory on a bpffs, made if it is missing.
     pub pin_path: PathBuf,
-    /// Sizes of maps that are made; a map that is adopted keeps its size.
+    /// Sizes of maps that are made; a map that is adopted has its own, until it grows.
     pub capacities: Capacities,
     /// How far maps may grow.
     pub limits: Limits,
@@ -67,6 +73,7 @@ impl Kernel {
     pub fn open(options: &Options) -> Result<Self, KernelError> {
         let features = features::probe()?;
         let cgroup = Cgroup::open(&options.cgroup)?;
+        cgroup.refuse_narrow()?;
         if bpffs::ensure(&options.pin_path)? {
             tracing::warn!(
                 "nobody had mounted a bpffs at /sys/fs/bpf, so one was: from within a container it is that container's \
@@ -75,11 +82,30 @@ impl Kernel {
         }
         let lock = Arc::new(PinLock::acquire(&options.pin_path)?);
         let dirs = PinDirs::new(&options.pin_path);
+        transition::discard_unfinished(&dirs)?;
         dirs.create()?;
-        let Loaded { ebpf, maps } = load(&dirs, &options.capacities, features, options.log_level)?;
+        for finding in watchman::recover(&options.pin_path, &dirs)? {
+            tracing::warn!("{finding}");
+        }
+        let (capacities, log_level) = (&options.capacities, options.log_level);
+        let ebpf = load(&Load { dirs: &dirs, capacities, features, log_level, former: None })?;
+        if transition::former(&dirs)?.is_none() {
+            put_stages(&ebpf, &dirs)?;
+        }
+        let maps = PinnedMaps::open(dirs.clone(), &object::shapes()?, Access::ReadWrite)?;
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
         let packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
-        let programs = Programs::new(ebpf, packets, cgroup, options.pin_path.clone(), features, lock);
+        let programs = Programs {
+            ebpf,
+            packets,
+            cgroup,
+            pin_path: options.pin_path.clone(),
+            dirs,
+            features,
+            log_level,
+            watchman: Watchman::default(),
+            lock,
+        };
         Ok(Self { maps, programs })
     }
 
@@ -112,6 +138,11 @@ impl Kernel {
     /// As there.
     pub fn attached(&self) -> Result<Vec<Attachment>, KernelError> {
         self.programs.attached()
+    }
+
+    /// See [`Programs::watch`].
+    pub fn watch(&mut self, devices: &BTreeMap<u32, DeviceEntry>) -> watchman::Round {
+        self.programs.watch(devices)
     }
 
     /// See [`Programs::packets`].

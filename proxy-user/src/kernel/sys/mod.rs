@@ -27,12 +27,12 @@ mod xtables;
 mod xtables_lock;
 
 pub use btf::{MapTypes, btf_bytes, map_types};
-pub use call::calls;
+pub use call::{ObjectKind, calls, open_any};
 pub use devices::{device_kind, devices, has_device, remove_device};
 pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};
 pub use listeners::tcp_listeners;
-pub use map::{Access, MapFd, Partial, swap_inner};
+pub use map::{Access, MapFd, Partial, put_program, swap_inner};
 pub use netfilter::{NFPROTO, NfTables};
 pub use netfilter_rules::NfDeletion;
 pub use netfilter_sets::{counters, ipsets, remove_counter, remove_ipset};
