@@ -37,6 +37,8 @@ pub const TEST_PACKAGES: &[&str] = &[
     "iptables",
     "ipset",
     "prometheus",
+    "bpftool",
+    "libfaketime",
     "strace",
 ];
 

@@ -9,6 +9,7 @@ use super::lock::PinLock;
 use super::maps::KernelMaps;
 use super::packets::{self, PacketPrograms};
 use super::transition::{self, After};
+use super::watchman::Watchman;
 use crate::writer::{Capacities, MapReader};
 use aya::Ebpf;
 use std::path::PathBuf;
@@ -24,8 +25,9 @@ pub struct Programs {
     pub(super) dirs: PinDirs,
     pub(super) features: Features,
     pub(super) log_level: u8,
+    pub(super) watchman: Watchman,
     // Last, so that all else is closed when another process may take over.
-    pub(super) _lock: Arc<PinLock>,
+    pub(super) lock: Arc<PinLock>,
 }
 
 impl Programs {
