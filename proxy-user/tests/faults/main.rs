@@ -25,6 +25,7 @@ mod dial;
 mod grown;
 mod killed;
 mod load;
+mod look;
 mod machine;
 mod outcome;
 mod pins;
