@@ -43,7 +43,8 @@ pub const TEST_PACKAGES: &[&str] = &[
 ];
 
 /// What `cargo xtask kernels` boots with.
-pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86", "xz-utils"];
+pub const KERNEL_PACKAGES: &[&str] =
+    &["qemu-system-x86", "xz-utils", "zstd", "binutils", "containernetworking-plugins"];
 
 /// True for uid 0.
 pub fn is_root() -> bool {

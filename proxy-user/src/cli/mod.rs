@@ -30,6 +30,7 @@ mod table;
 mod top;
 mod trace;
 mod watch_args;
+mod work;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 use tracing_subscriber::EnvFilter;

@@ -44,8 +44,9 @@ impl Dataplane {
     /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
     pub fn open(node: impl Into<SmolStr>, rules: Rules, options: &Options) -> Result<Self, DataplaneError> {
         let (mut maps, mut programs) = Kernel::open(options)?.split();
-        maps.set_agent(&agent::started());
-        let engine = Engine::new(node, rules, maps)?;
+        maps.set_agent(&agent::started(options.limits.memory));
+        let mut engine = Engine::new(node, rules, maps)?;
+        engine.limit(options.limits);
         programs.attach()?;
         Ok(Self {
             engine,
@@ -105,7 +106,8 @@ impl Dataplane {
     /// # Errors
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
-        let report = self.engine.sync()?;
+        let programs = &mut self.programs;
+        let report = self.engine.sync_growing(|maps, sizes| enlarge(programs, maps, sizes))?;
         self.tell(&report);
         if !self.alone && self.engine.is_complete() {
             if let Err(error) = self.programs.remove_other_versions() {
@@ -132,6 +134,16 @@ impl Dataplane {
     fn tell(&mut self, report: &SyncReport) {
         let entry = agent::synced(self.engine.writer().agent(), report, self.engine.is_complete());
         self.engine.writer_mut().set_agent(&entry);
+    }
+
+    /// Makes the maps hold at least so much, without a gap: see [`Programs::grow`]. Returns what they hold.
+    ///
+    /// # Errors
+    /// Of the step that failed; the maps may be larger all the same.
+    pub fn grow(&mut self, wanted: &Capacities) -> Result<Capacities, DataplaneError> {
+        let grown = self.programs.grow(self.engine.writer_mut(), wanted);
+        self.engine.grown();
+        Ok(grown?)
     }
 
     /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does
@@ -227,7 +239,7 @@ impl Dataplane {
     /// [`Self::sync`] reports it.
     pub fn grow_remembered(&mut self, used: &Remembered) -> bool {
         let programs = &mut self.programs;
-        self.engine.grow_remembered(used, |maps, sizes| grow(programs, maps, sizes))
+        self.engine.grow_remembered(used, |maps, sizes| enlarge(programs, maps, sizes))
     }
 
     /// Tries growth again that failed, with the next [`Self::sync`]; true if one had failed.
@@ -272,9 +284,13 @@ impl Dataplane {
     }
 }
 
-/// Has the kernel's maps grow.
-fn grow(programs: &mut Programs, maps: &mut KernelMaps, sizes: &Capacities) -> Result<Duration, KernelError> {
+/// Has the kernel's maps grow; says how long it took.
+fn enlarge(
+    programs: &mut Programs,
+    maps: &mut KernelMaps,
+    sizes: &Capacities,
+) -> Result<Duration, KernelError> {
     let start = Instant::now();
-    let _ = (programs, maps, sizes); // TODO-BRIDGE
+    programs.grow(maps, sizes)?;
     Ok(start.elapsed())
 }

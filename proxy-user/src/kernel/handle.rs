@@ -29,7 +29,7 @@ pub struct Options {
     pub cgroup: PathBuf,
     /// A directory on a bpffs, made if it is missing.
     pub pin_path: PathBuf,
-    /// Sizes of maps that are made; a map that is adopted keeps its size.
+    /// Sizes of maps that are made; a map that is adopted has its own, until it grows.
     pub capacities: Capacities,
     /// How far maps may grow.
     pub limits: Limits,

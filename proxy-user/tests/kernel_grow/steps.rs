@@ -49,7 +49,7 @@ fn grow_until(
     match ended {
         Ok(Ok(sizes)) => assert!(!reached && sizes == *wanted),
         Ok(Err(error)) => {
-            assert!(matches!(error, KernelError::Object { object: "a test's error" }), "{error}")
+            assert!(matches!(error, KernelError::Object { object: "a test's error" }), "{error}");
         }
         Err(_) => assert!(reached && ending == Ending::Kill),
     }

@@ -6,6 +6,7 @@
 mod clients;
 mod devices;
 mod findings;
+mod grown;
 #[path = "../kernel_lab/mod.rs"]
 mod kernel_lab;
 mod pins;

@@ -37,8 +37,8 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Opens a cgroup. Where cgroup v1 is mounted at `path`, the hierarchy is looked for in its directory `unified`; where
-    /// `path` is /sys/fs/cgroup and the hierarchy is mounted nowhere, it is opened without being mounted.
+    /// Opens a cgroup. Where cgroup v1 is mounted at `path`, the hierarchy is looked for in its directory `unified`; if it is
+    /// mounted nowhere, it is opened without being mounted.
     ///
     /// # Errors
     /// [`KernelError::NotCgroup2`], also where there is no such directory, or [`KernelError::Path`].
@@ -48,7 +48,8 @@ impl Cgroup {
                 if let Ok(hybrid) = Self::open_dir(&path.join(HYBRID)) {
                     return Ok(hybrid);
                 }
-                if path == Path::new(USUAL) && mounts::read("self").is_empty() {
+                let is_v1 = path == Path::new(USUAL) || mounts::has_v1(path);
+                if is_v1 && mounts::read("self").is_empty() {
                     return Self::unmounted().map_err(|_| error);
                 }
                 Err(error)

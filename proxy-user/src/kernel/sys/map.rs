@@ -68,14 +68,6 @@ impl MapFd {
         Ok(Self { shape: MapShape::from(&info), id: info.id, fd })
     }
 
-    /// Pins it: it then outlives this process.
-    ///
-    /// # Errors
-    /// Of BPF_OBJ_PIN (`AlreadyExists`: there is such a pin).
-    pub fn pin(&self, path: &Path) -> io::Result<()> {
-        object_pin(path, self.as_fd())
-    }
-
     /// The number that the kernel has given to this map and to no other.
     #[must_use]
     pub const fn id(&self) -> u32 {
@@ -86,6 +78,14 @@ impl MapFd {
     #[must_use]
     pub fn shape(&self) -> &MapShape {
         &self.shape
+    }
+
+    /// Pins it: it then outlives this process.
+    ///
+    /// # Errors
+    /// Of BPF_OBJ_PIN (`AlreadyExists`: there is such a pin).
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        object_pin(path, self.fd.as_fd())
     }
 
     /// Bytes of kernel memory that the map takes, from its fdinfo (exact since Linux 6.4).
