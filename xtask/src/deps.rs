@@ -35,12 +35,16 @@ pub const TEST_PACKAGES: &[&str] = &[
     "containernetworking-plugins",
     "nftables",
     "iptables",
+    "ipset",
     "prometheus",
+    "bpftool",
+    "libfaketime",
     "strace",
 ];
 
 /// What `cargo xtask kernels` boots with.
-pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86", "xz-utils"];
+pub const KERNEL_PACKAGES: &[&str] =
+    &["qemu-system-x86", "xz-utils", "zstd", "binutils", "containernetworking-plugins"];
 
 /// True for uid 0.
 pub fn is_root() -> bool {

@@ -2,16 +2,23 @@
 
 use super::{DataplaneError, DeviceReport, Options, agent, devices::Devices};
 use crate::{
-    engine::{Engine, Rules, SyncReport, Unplaced},
-    kernel::{Closed, Collected, Collector, Kernel, KernelMaps, Programs, close_stale_sockets},
+    engine::{Engine, Remembered, Rules, SyncReport, Unplaced},
+    kernel::{
+        Closed, Collected, Collector, Kernel, KernelError, KernelMaps, Programs, RememberedCount,
+        close_stale_sockets, watchman::Round,
+    },
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
+    writer::Capacities,
 };
 use proxy_common::abi::{Counter, DeviceEntry, PacketSettings};
 use rustix::time::{ClockId, clock_gettime};
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Balances a node's connections to Services while it is told what the cluster holds.
 ///
@@ -24,6 +31,7 @@ pub struct Dataplane {
     programs: Programs,
     devices: Devices,
     collector: Collector,
+    count: RememberedCount,
     /// No other version of Shunt serves beside this one.
     alone: bool,
 }
@@ -36,14 +44,16 @@ impl Dataplane {
     /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
     pub fn open(node: impl Into<SmolStr>, rules: Rules, options: &Options) -> Result<Self, DataplaneError> {
         let (mut maps, mut programs) = Kernel::open(options)?.split();
-        maps.set_agent(&agent::started());
-        let engine = Engine::new(node, rules, maps)?;
+        maps.set_agent(&agent::started(options.limits.memory));
+        let mut engine = Engine::new(node, rules, maps)?;
+        engine.limit(options.limits);
         programs.attach()?;
         Ok(Self {
             engine,
             programs,
             devices: Devices::default(),
             collector: Collector::default(),
+            count: RememberedCount::default(),
             alone: false,
         })
     }
@@ -96,7 +106,8 @@ impl Dataplane {
     /// # Errors
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
-        let report = self.engine.sync()?;
+        let programs = &mut self.programs;
+        let report = self.engine.sync_growing(|maps, sizes| enlarge(programs, maps, sizes))?;
         self.tell(&report);
         if !self.alone && self.engine.is_complete() {
             if let Err(error) = self.programs.remove_other_versions() {
@@ -123,6 +134,16 @@ impl Dataplane {
     fn tell(&mut self, report: &SyncReport) {
         let entry = agent::synced(self.engine.writer().agent(), report, self.engine.is_complete());
         self.engine.writer_mut().set_agent(&entry);
+    }
+
+    /// Makes the maps hold at least so much, without a gap: see [`Programs::grow`]. Returns what they hold.
+    ///
+    /// # Errors
+    /// Of the step that failed; the maps may be larger all the same.
+    pub fn grow(&mut self, wanted: &Capacities) -> Result<Capacities, DataplaneError> {
+        let grown = self.programs.grow(self.engine.writer_mut(), wanted);
+        self.engine.grown();
+        Ok(grown?)
     }
 
     /// Waits for a grace period (some milliseconds) and gives back what was freed. [`Self::sync`] does
@@ -156,6 +177,12 @@ impl Dataplane {
     pub fn attach(&mut self) -> Result<(), DataplaneError> {
         self.programs.attach()?;
         Ok(())
+    }
+
+    /// Looks whether all that this process attached and pinned is still so, restores what is not, and says what else is
+    /// in the way: see [`Programs::watch`]. Call it every few seconds.
+    pub fn watch(&mut self) -> Round {
+        self.programs.watch(&self.devices.kept())
     }
 
     /// Attaches the packet programs to these devices, by index in the calling thread's network namespace, and to no
@@ -196,6 +223,32 @@ impl Dataplane {
         Ok(self.engine.writer().collect_flows(&mut self.collector, now)?)
     }
 
+    /// Counts the entries of the maps that programs write, but for FLOWS: some of them with each call. The result comes
+    /// with the last part.
+    ///
+    /// # Errors
+    /// Of the call that failed; the next one begins again.
+    pub fn count_remembered(&mut self) -> Result<Option<Remembered>, DataplaneError> {
+        let now = clock_gettime(ClockId::Monotonic);
+        let now = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        Ok(self.engine.writer().count_remembered(&mut self.count, now)?)
+    }
+
+    /// Has the maps grow that programs write, where more than 80 % of one is in use; true if they have. At leisure, and
+    /// with a pause between two calls: who floods the node with connections must not have it do nothing else. The next
+    /// [`Self::sync`] reports it.
+    pub fn grow_remembered(&mut self, used: &Remembered) -> bool {
+        let programs = &mut self.programs;
+        self.engine.grow_remembered(used, |maps, sizes| enlarge(programs, maps, sizes))
+    }
+
+    /// Tries growth again that failed, with the next [`Self::sync`]; true if one had failed.
+    pub const fn allow_growth(&mut self) -> bool {
+        let was_barred = self.engine.is_growth_barred();
+        self.engine.allow_growth();
+        was_barred
+    }
+
     /// Service ports that do not fit into the maps. They are tried again whenever room appears.
     #[must_use]
     pub fn unplaced(&self) -> Vec<Unplaced> {
@@ -229,4 +282,15 @@ impl Dataplane {
     pub const fn engine(&self) -> &Engine<KernelMaps> {
         &self.engine
     }
+}
+
+/// Has the kernel's maps grow; says how long it took.
+fn enlarge(
+    programs: &mut Programs,
+    maps: &mut KernelMaps,
+    sizes: &Capacities,
+) -> Result<Duration, KernelError> {
+    let start = Instant::now();
+    programs.grow(maps, sizes)?;
+    Ok(start.elapsed())
 }

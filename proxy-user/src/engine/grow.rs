@@ -10,10 +10,15 @@ use crate::{
     writer::{Capacities, Limits, MapReader, Size, WriteError, Writer},
 };
 use proxy_common::abi::{Scope, ServiceFlags};
+use smallvec::SmallVec;
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
 /// A map that is fuller than this is to grow, percent.
 const FULL: u64 = 80;
+
+/// Where one grows, those that are fuller than this grow with it, percent: a growth costs the same for one map or for
+/// all, and theirs would come soon.
+const HALF_FULL: u64 = 50;
 
 /// Growths that one sync may take: each is by an eighth at least, and most double a map.
 const GROWTHS: usize = 64;
@@ -32,8 +37,10 @@ pub struct Growth {
 /// Entries in use of the maps that programs write, as far as they were counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Remembered {
-    /// Of UDP_FLOWS or of REVERSE, the fuller of the two.
-    pub sockets: Option<u32>,
+    /// Of UDP_FLOWS.
+    pub udp_flows: Option<u32>,
+    /// Of REVERSE.
+    pub reverse: Option<u32>,
     /// Of AFFINITY, those that have not run out.
     pub affinities: Option<u32>,
     /// Of FLOWS.
@@ -165,16 +172,27 @@ impl<W: Writer> Engine<W> {
     pub fn wanted(&self) -> Option<Capacities> {
         let limits = self.growing.limits.as_ref().filter(|_| !self.growing.barred)?;
         let (demand, refused, now) = (self.demand(), self.refused(), &self.growing.now);
-        let mut wanted = *now;
-        for size in Size::all() {
-            let has = now.get(size);
-            let entries = match limits.fixed.get(size) {
-                Some(chosen) => chosen,
-                None => larger(size, has, demand.of(size), refused.contains(&size)),
-            };
-            wanted.set(size, entries.max(has));
+        let sizes = |full: u64| {
+            let mut wanted = *now;
+            for size in Size::all() {
+                let has = now.get(size);
+                let entries = match limits.fixed.get(size) {
+                    Some(chosen) => chosen,
+                    None if refused.contains(&size) => larger(size, has, demand.of(size)),
+                    None if is_fuller(has, demand.of(size), full) => larger(size, has, demand.of(size)),
+                    None => has,
+                };
+                wanted.set(size, entries.max(has));
+            }
+            wanted
+        };
+        let wanted = sizes(FULL);
+        if wanted == *now {
+            return None;
         }
-        (wanted != *now).then(|| limits.within(now, &wanted)).flatten()
+        let together = sizes(HALF_FULL);
+        let is_whole = |given: &Capacities| *given == together;
+        limits.within(now, &together).filter(is_whole).or_else(|| limits.within(now, &wanted))
     }
 
     /// The same of the maps that programs write, by how full they are. They take a bounded share of the limit: who
@@ -184,10 +202,16 @@ impl<W: Writer> Engine<W> {
         let limits = self.growing.limits.as_ref().filter(|_| !self.growing.barred)?;
         let now = &self.growing.now;
         let mut wanted = *now;
-        let counted =
-            [(Size::Sockets, used.sockets), (Size::Affinities, used.affinities), (Size::Flows, used.flows)];
+        let counted = [
+            (Size::Sockets, used.udp_flows.max(used.reverse)),
+            (Size::Affinities, used.affinities),
+            (Size::Flows, used.flows),
+        ];
         for (size, used) in counted.into_iter().filter(|(size, _)| limits.fixed.get(*size).is_none()) {
-            wanted.set(size, larger(size, now.get(size), used.unwrap_or(0), false));
+            let (has, used) = (now.get(size), used.unwrap_or(0));
+            if is_fuller(has, used, FULL) {
+                wanted.set(size, larger(size, has, used));
+            }
         }
         (wanted != *now).then(|| limits.within_share(now, &wanted)).flatten()
     }
@@ -231,7 +255,7 @@ impl<W: Writer> Engine<W> {
             self.cluster.services().for_each(|known| self.add_service(known, &mut more));
             return used.max(&more);
         }
-        let is_new = |index: usize| self.programmed.get(index).is_none_or(|handles| handles.is_empty());
+        let is_new = |index: usize| self.programmed.get(index).is_none_or(SmallVec::is_empty);
         let new = self.cluster.dirty().filter(|id| is_new(id.index()));
         for known in new.chain(self.waiting.keys().copied()).filter_map(|id| self.cluster.service(id)) {
             self.add_service(known, &mut more);
@@ -274,12 +298,13 @@ impl<W: Writer> Engine<W> {
     }
 }
 
-/// The next size of a map that has `has` entries where `needed` are in use, or that has refused one.
-fn larger(size: Size, has: u32, needed: u32, has_refused: bool) -> u32 {
-    let is_full = u64::from(needed) * 100 > u64::from(has) * FULL;
-    if !is_full && !has_refused {
-        return has;
-    }
+/// Whether more than `full` percent of `has` entries are in use.
+fn is_fuller(has: u32, used: u32, full: u64) -> bool {
+    u64::from(used) * 100 > u64::from(has) * full
+}
+
+/// The next size of a map that has `has` entries where `needed` are in use or to come.
+fn larger(size: Size, has: u32, needed: u32) -> u32 {
     let roomy = u32::try_from(u64::from(needed) * 100 / FULL + 1).unwrap_or(u32::MAX);
     size.rounded(roomy.max(has.saturating_mul(2)))
 }

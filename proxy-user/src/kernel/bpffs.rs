@@ -1,11 +1,12 @@
 //! The pin path: a directory on a bpffs, with one sub-directory per version of the map ABI.
 //!
 //! ```text
-//! <pin path>/v4/maps/FRONTENDS4 …
+//! <pin path>/v4/maps/FRONTENDS4 …          see [`transition`](super::transition) for maps_2 and so on
 //! <pin path>/v4/links/connect4 …
 //! ```
 
 use super::error::KernelError;
+use super::transition::instance::{self, Instances};
 use proxy_common::abi::ABI_VERSION;
 use rustix::fs::statfs;
 use rustix::mount::{MountFlags, mount};
@@ -23,18 +24,34 @@ const DEFAULT_MOUNT: &str = "/sys/fs/bpf";
 /// The directories of one pin path and this version of the map ABI.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PinDirs {
-    /// Where maps are pinned, by name.
+    /// What all of this version is in.
+    pub version: PathBuf,
+    /// Which instance of the maps it is.
+    pub number: u32,
+    /// Where its maps are pinned, by name.
     pub maps: PathBuf,
     /// Where links are pinned, by program.
     pub links: PathBuf,
 }
 
 impl PinDirs {
-    /// The directories under a pin path, whether they exist or not.
+    /// The directories under a pin path: of the newest instance, or of the first where there is none.
     #[must_use]
     pub fn new(pin_path: &Path) -> Self {
         let version = pin_path.join(directory(ABI_VERSION));
-        Self { maps: version.join("maps"), links: version.join("links") }
+        let found = Instances::of(&version).ok().and_then(|found| found.whole.last().copied());
+        Self::instance(version, found.unwrap_or(1))
+    }
+
+    /// The directories of an instance, whether they exist or not.
+    pub fn instance(version: PathBuf, number: u32) -> Self {
+        let (maps, links) = (version.join(instance::directory(number)), version.join("links"));
+        Self { version, number, maps, links }
+    }
+
+    /// The same while it is not whole.
+    pub fn unfinished(self) -> Self {
+        Self { maps: self.version.join(instance::unfinished(self.number)), ..self }
     }
 
     /// Makes the directories, for root only.
@@ -116,28 +133,10 @@ fn create_dir(path: &Path) -> Result<(), KernelError> {
         .map_err(|source| KernelError::path(path, "mkdir", source))
 }
 
-/// Removes every pin under the pin path, of all ABI versions, and the directories; links in `link_order` first.
-/// What Shunt did not make stays.
+/// Removes what is pinned of the other versions of the ABI, links in `link_order` first; returns which there were.
 ///
 /// # Errors
 /// [`KernelError::Path`]; what could be removed before is.
-pub fn clear(pin_path: &Path, link_order: &[&str]) -> Result<(), KernelError> {
-    for version in versions(pin_path)? {
-        clear_version(&pin_path.join(version), link_order)?;
-    }
-    match fs::remove_dir(pin_path) {
-        // A mount point, or a directory with something of somebody else's in it.
-        Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => {
-            Ok(())
-        }
-        removed => ignore_missing(removed, pin_path, "rmdir"),
-    }
-}
-
-/// As [`clear`], but only for the other versions of the ABI; returns which there were.
-///
-/// # Errors
-/// As there.
 pub fn clear_others(pin_path: &Path, link_order: &[&str]) -> Result<Vec<String>, KernelError> {
     let others: Vec<_> =
         versions(pin_path)?.into_iter().filter(|name| *name != directory(ABI_VERSION)).collect();
@@ -148,7 +147,7 @@ pub fn clear_others(pin_path: &Path, link_order: &[&str]) -> Result<Vec<String>,
 }
 
 /// The versions of the ABI that have a directory in the pin path.
-fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
+pub(super) fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
     let names =
         entries(pin_path)?.into_iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
     Ok(names.filter(|name| is_version(name)).collect())
@@ -159,17 +158,22 @@ fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
 fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError> {
     let links = version.join("links");
     let ordered = link_order.iter().map(|link| links.join(link));
-    for pin in ordered.chain(entries(&links)?).chain(entries(&version.join("maps"))?) {
+    for pin in ordered.chain(entries(&links)?) {
         ignore_missing(fs::remove_file(&pin), &pin, "unlink")?;
     }
-    for dir in [&links, &version.join("maps"), version] {
+    let found = Instances::of(version)?;
+    let whole = found.whole.into_iter().map(|number| version.join(instance::directory(number)));
+    for maps in whole.chain(found.unfinished) {
+        instance::remove(&maps)?;
+    }
+    for dir in [&links, version] {
         ignore_missing(fs::remove_dir(dir), dir, "rmdir")?;
     }
     Ok(())
 }
 
 /// What is in a directory; nothing if there is none.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
     let failed = |source| KernelError::path(dir, "read directory", source);
     match fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),
@@ -217,14 +221,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_bpffs_is_cleaned_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let pin = dir.path().join("v1/links/precious");
-        fs::create_dir_all(pin.parent().unwrap()).unwrap();
-        fs::write(&pin, "").unwrap();
-        let error = super::super::handle::remove(dir.path()).unwrap_err();
-        assert!(matches!(error, KernelError::NoBpffs { .. }) && pin.exists(), "{error}");
-        refuse_others(&dir.path().join("nowhere")).unwrap();
+    fn a_path_that_does_not_exist_is_on_no_other_file_system() {
+        refuse_others(&tempfile::tempdir().unwrap().path().join("nowhere")).unwrap();
     }
 
     #[test]

@@ -28,6 +28,72 @@ pub fn read_all<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V
     }
 }
 
+/// Keys and values of a map, side by side.
+#[derive(Debug)]
+pub struct Entries {
+    key: usize,
+    value: usize,
+    keys: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Entries {
+    /// None yet, of the sizes that `map` has.
+    ///
+    /// # Errors
+    /// As [`MapFd::value_len`].
+    pub fn new(map: &MapFd) -> io::Result<Self> {
+        let (key, value) = (map.shape().key_size as usize, map.value_len()? as usize);
+        Ok(Self { key, value, keys: Vec::new(), values: Vec::new() })
+    }
+
+    /// Adds one, which must have these sizes.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) {
+        debug_assert_eq!((key.len(), value.len()), (self.key, self.value));
+        self.keys.extend_from_slice(key);
+        self.values.extend_from_slice(value);
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.keys.len() / self.key
+    }
+
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.keys.chunks_exact(self.key).zip(self.values.chunks_exact(self.value))
+    }
+
+    /// Keys and values of so many at a time.
+    pub fn chunks(&self, count: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.keys.chunks(count * self.key).zip(self.values.chunks(count * self.value))
+    }
+}
+
+/// Every entry of a map of any type but rings and programs, as bytes; of a per-CPU map the values of all CPUs. As to
+/// what is added or removed meanwhile, see [`read_all`].
+///
+/// # Errors
+/// As there.
+pub fn read_entries(map: &MapFd) -> io::Result<Entries> {
+    let mut entries = Entries::new(map)?;
+    if map.shape().is_hash() || map.shape().is_array() {
+        let read = batches(map, |keys, values| {
+            entries.keys.extend_from_slice(keys);
+            entries.values.extend_from_slice(values);
+        });
+        match read {
+            // ENOTSUPP of linux/errno.h: no batches of this type yet.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | 524)) => {
+                entries = Entries::new(map)?;
+            }
+            read => return read.map(|()| entries),
+        }
+    }
+    each_key(map, |key, value| entries.push(key, value))?;
+    Ok(entries)
+}
+
 /// How many entries a hash map has, about, if others change it meanwhile.
 ///
 /// # Errors
@@ -61,7 +127,7 @@ fn read_batches<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V
 
 /// Reads the whole map; `each` gets the keys and values of some entries, side by side.
 fn batches(map: &MapFd, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
-    let (key, value) = (map.shape().key_size as usize, map.shape().value_size as usize);
+    let (key, value) = (map.shape().key_size as usize, map.value_len()? as usize);
     let mut room = BATCH.min(map.shape().max_entries as usize);
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     let (mut cursor, mut first) = (0, true);
@@ -88,22 +154,28 @@ fn batches(map: &MapFd, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
 
 fn read_keys<K: FromBytes, V: FromBytes>(map: &MapFd) -> io::Result<Vec<(K, V)>> {
     let mut entries = Vec::new();
+    each_key(map, |key, value| {
+        if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
+            entries.push((key, value));
+        }
+    })?;
+    Ok(entries)
+}
+
+/// Reads the whole map, key by key.
+fn each_key(map: &MapFd, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     let mut next = map.next_key(None)?;
     // A key that vanishes makes the kernel start again at the first one: the bound ends that.
-    for _ in 0..2 * map.shape().max_entries as u64 {
+    for _ in 0..2 * u64::from(map.shape().max_entries) {
         let Some(key) = next else { break };
         match map.lookup(&key) {
-            Ok(value) => {
-                if let (Ok(key), Ok(value)) = (K::read_from_bytes(&key), V::read_from_bytes(&value)) {
-                    entries.push((key, value));
-                }
-            }
+            Ok(value) => each(&key, &value),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         next = map.next_key(Some(&key))?;
     }
-    Ok(entries)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,18 +1,24 @@
 //! The handle on everything that Shunt has in the kernel.
 
-use super::attach::{Attached, Attachment, DETACH_ORDER};
+use super::attach::{Attached, Attachment};
 use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
 use super::features::{self, Features};
-use super::loader::{Loaded, load};
+use super::loader::{Load, load, put_stages};
 use super::lock::PinLock;
+use super::machine::Machine;
 use super::maps::KernelMaps;
-use super::packets::{self, PacketPrograms};
+use super::object;
+use super::packets::PacketPrograms;
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
-use crate::writer::Capacities;
-use std::io::ErrorKind;
+use super::sys::Access;
+use super::transition;
+use super::watchman::{self, Watchman};
+use crate::writer::{Capacities, Fixed, Limits};
+use proxy_common::abi::DeviceEntry;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,8 +29,10 @@ pub struct Options {
     pub cgroup: PathBuf,
     /// A directory on a bpffs, made if it is missing.
     pub pin_path: PathBuf,
-    /// Sizes of maps that are made; a map that is adopted keeps its size.
+    /// Sizes of maps that are made; a map that is adopted has its own, until it grows.
     pub capacities: Capacities,
+    /// How far maps may grow.
+    pub limits: Limits,
     /// aya-log level of programs built with log statements: 0 is off, 5 is trace.
     pub log_level: u8,
     /// Attaches the packet programs by filters of clsact qdiscs, even where the kernel has tcx.
@@ -32,12 +40,15 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// All sockets of the node, and the usual place for pins.
+    /// All sockets of the node, the usual place for pins, and sizes that follow the machine.
     fn default() -> Self {
+        let machine = Machine::here();
+        let limits = machine.limits(None, Fixed::default());
         Self {
             cgroup: super::cgroup::mount_point().unwrap_or_else(|| "/sys/fs/cgroup".into()),
             pin_path: "/sys/fs/bpf/shunt".into(),
-            capacities: Capacities::default(),
+            capacities: limits.first(machine.memory),
+            limits,
             log_level: 0,
             clsact: false,
         }
@@ -62,6 +73,7 @@ impl Kernel {
     pub fn open(options: &Options) -> Result<Self, KernelError> {
         let features = features::probe()?;
         let cgroup = Cgroup::open(&options.cgroup)?;
+        cgroup.refuse_narrow()?;
         if bpffs::ensure(&options.pin_path)? {
             tracing::warn!(
                 "nobody had mounted a bpffs at /sys/fs/bpf, so one was: from within a container it is that container's \
@@ -70,11 +82,30 @@ impl Kernel {
         }
         let lock = Arc::new(PinLock::acquire(&options.pin_path)?);
         let dirs = PinDirs::new(&options.pin_path);
+        transition::discard_unfinished(&dirs)?;
         dirs.create()?;
-        let Loaded { ebpf, maps } = load(&dirs, &options.capacities, features, options.log_level)?;
+        for finding in watchman::recover(&options.pin_path, &dirs)? {
+            tracing::warn!("{finding}");
+        }
+        let (capacities, log_level) = (&options.capacities, options.log_level);
+        let ebpf = load(&Load { dirs: &dirs, capacities, features, log_level, former: None })?;
+        if transition::former(&dirs)?.is_none() {
+            put_stages(&ebpf, &dirs)?;
+        }
+        let maps = PinnedMaps::open(dirs.clone(), &object::shapes()?, Access::ReadWrite)?;
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
         let packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
-        let programs = Programs::new(ebpf, packets, cgroup, options.pin_path.clone(), features, lock);
+        let programs = Programs {
+            ebpf,
+            packets,
+            cgroup,
+            pin_path: options.pin_path.clone(),
+            dirs,
+            features,
+            log_level,
+            watchman: Watchman::default(),
+            lock,
+        };
         Ok(Self { maps, programs })
     }
 
@@ -109,6 +140,11 @@ impl Kernel {
         self.programs.attached()
     }
 
+    /// See [`Programs::watch`].
+    pub fn watch(&mut self, devices: &BTreeMap<u32, DeviceEntry>) -> watchman::Round {
+        self.programs.watch(devices)
+    }
+
     /// See [`Programs::packets`].
     #[must_use]
     pub fn packets(&mut self) -> &mut PacketPrograms {
@@ -132,23 +168,6 @@ impl Kernel {
     pub fn features(&self) -> Features {
         self.programs.features()
     }
-}
-
-/// Detaches every program and removes every pin under a pin path. No agent may be running there. Filters of clsact
-/// qdiscs are removed from the calling thread's network namespace, so that should be the node's.
-///
-/// # Errors
-/// [`KernelError::NoBpffs`] before anything is removed, [`KernelError::Locked`], or [`KernelError::Path`]. A pin path
-/// that does not exist is no error.
-pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
-    bpffs::refuse_others(pin_path)?;
-    let _lock = match PinLock::acquire(pin_path) {
-        // Filters outlive pins that somebody has removed.
-        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => None,
-        lock => Some(lock?),
-    };
-    packets::clear(pin_path, |_| true)?;
-    bpffs::clear(pin_path, &DETACH_ORDER)
 }
 
 #[cfg(test)]

@@ -55,6 +55,11 @@ impl KernelMaps {
         debug_assert!(stored, "AGENT has one entry");
     }
 
+    /// Goes on with other maps.
+    pub(super) fn replace(&mut self, pinned: PinnedMaps) {
+        self.pinned = pinned;
+    }
+
     fn carry_out(&mut self, store: &Store) -> bool {
         let maps = &mut self.pinned;
         match *store {

@@ -11,10 +11,13 @@ use super::layout;
 use super::lock;
 use super::object::{self, MapName};
 use super::packets::{self, DeviceAttachment};
+use super::remembered::RememberedCount;
 use super::shape::MapShape;
 use super::stats::{read_counters, read_stats};
 use super::sys::{Access, MapFd};
+use super::transition::instance::Instances;
 use super::wire::MappedArray;
+use crate::engine::Remembered;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
 use proxy_common::abi::{
     AffinityEntry, AffinityKey, AgentEntry, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry,
@@ -47,8 +50,8 @@ pub struct PinnedMaps {
     pub(super) trace: MappedArray<TraceLease>,
     pub(super) events: MapFd,
     pub(super) stats: MapFd,
-    affinity: MapFd,
-    udp_flows: MapFd,
+    pub(super) affinity: MapFd,
+    pub(super) udp_flows: MapFd,
     pub(super) reverse: MapFd,
     counters: MapFd,
     pub(super) agent: MappedArray<AgentEntry>,
@@ -67,7 +70,17 @@ impl PinnedMaps {
     /// [`KernelError::NotPinned`] where no agent has run, [`KernelError::ForeignMap`],
     /// [`KernelError::Privileges`], or of the call that failed.
     pub fn read_only(pin_path: &Path) -> Result<Self, KernelError> {
-        Self::open(PinDirs::new(pin_path), &object::shapes()?, Access::Read)
+        let shapes = object::shapes()?;
+        let mut dirs = PinDirs::new(pin_path);
+        loop {
+            let opened = Self::open(dirs.clone(), &shapes, Access::Read);
+            let newer = PinDirs::new(pin_path);
+            // The agent may just have put others in their place.
+            if opened.is_ok() || newer == dirs {
+                return opened;
+            }
+            dirs = newer;
+        }
     }
 
     pub(super) fn open(
@@ -115,6 +128,11 @@ impl PinnedMaps {
         })
     }
 
+    /// The same maps after their directory was renamed.
+    pub(super) fn renamed(self, dirs: PinDirs) -> Self {
+        Self { dirs, ..self }
+    }
+
     /// What the programs have counted, summed over all CPUs, indexed by [`Counter`].
     ///
     /// # Errors
@@ -135,6 +153,19 @@ impl PinnedMaps {
     /// the start of the map.
     pub fn collect_flows(&self, collector: &mut Collector, now: u32) -> Result<Collected, WriteError> {
         collector.step(&self.flows, now).map_err(|source| failed(object::FLOWS, "aging by batches", source))
+    }
+
+    /// Counts some of the entries of the maps that programs write, but for FLOWS. `now` is CLOCK_MONOTONIC in
+    /// nanoseconds; the result comes with the last part.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_BATCH; the next call begins again.
+    pub fn count_remembered(
+        &self,
+        count: &mut RememberedCount,
+        now: u64,
+    ) -> Result<Option<Remembered>, WriteError> {
+        count.step(self, now)
     }
 
     /// What the agent says of itself: the last one that had these maps.
@@ -186,10 +217,12 @@ impl PinnedMaps {
         read_stats(&self.stats, count).map_err(|source| failed(object::STATS, "BPF_MAP_LOOKUP_BATCH", source))
     }
 
-    /// Whether these maps are still those of the pin path. Once they are not, nothing changes in them any more.
+    /// Whether these maps are still those of the pin path, and the newest there. Once they are not, nothing changes in
+    /// them any more.
     #[must_use]
     pub fn are_pinned(&self) -> bool {
-        lock::is_at(&self.dir, &self.dirs.maps)
+        let newest = Instances::of(&self.dirs.version).ok().and_then(|found| found.whole.last().copied());
+        newest == Some(self.dirs.number) && lock::is_at(&self.dir, &self.dirs.maps)
     }
 
     /// Bytes of kernel memory that each map takes.
@@ -226,7 +259,11 @@ impl PinnedMaps {
                 map.memory().map_err(|source| KernelError::Call { object, call: "fdinfo", source })?;
             Ok((object, bytes))
         })
-        .collect()
+        .collect::<Result<Vec<_>, KernelError>>()
+        .map(|mut memory| {
+            memory.sort_by_key(|(name, _)| object::MAPS.iter().position(|map| map == name));
+            memory
+        })
     }
 
     /// The programs that are pinned beside these maps, and whether the kernel runs them for sockets

@@ -6,7 +6,11 @@ use super::cgroup::Cgroup;
 use super::error::KernelError;
 use super::features::Features;
 use super::lock::PinLock;
+use super::maps::KernelMaps;
 use super::packets::{self, PacketPrograms};
+use super::transition::{self, After};
+use super::watchman::Watchman;
+use crate::writer::{Capacities, MapReader};
 use aya::Ebpf;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,36 +18,66 @@ use std::sync::Arc;
 /// The programs of one pin path. Dropping it leaves what is attached attached.
 #[derive(Debug)]
 pub struct Programs {
-    ebpf: Ebpf,
-    packets: PacketPrograms,
-    cgroup: Cgroup,
-    pin_path: PathBuf,
-    links: PathBuf,
-    features: Features,
+    pub(super) ebpf: Ebpf,
+    pub(super) packets: PacketPrograms,
+    pub(super) cgroup: Cgroup,
+    pub(super) pin_path: PathBuf,
+    pub(super) dirs: PinDirs,
+    pub(super) features: Features,
+    pub(super) log_level: u8,
+    pub(super) watchman: Watchman,
     // Last, so that all else is closed when another process may take over.
-    _lock: Arc<PinLock>,
+    pub(super) lock: Arc<PinLock>,
 }
 
 impl Programs {
-    pub(super) fn new(
-        ebpf: Ebpf,
-        packets: PacketPrograms,
-        cgroup: Cgroup,
-        pin_path: PathBuf,
-        features: Features,
-        lock: Arc<PinLock>,
-    ) -> Self {
-        let links = PinDirs::new(&pin_path).links;
-        Self { ebpf, packets, cgroup, pin_path, links, features, _lock: lock }
-    }
-
     /// Attaches every program that is not attached: in the place of a former version without a gap,
-    /// or anew. Calling it again repairs what others have detached.
+    /// or anew. Calling it again repairs what others have detached. What a former agent has begun and not finished, it
+    /// finishes: see [`Self::grow`].
     ///
     /// # Errors
     /// Of the step that failed; the call may be repeated.
     pub fn attach(&mut self) -> Result<Attached, KernelError> {
-        attach(&mut self.ebpf, &self.links, &self.cgroup)
+        self.attach_watched(&mut |_| Ok(()))
+    }
+
+    /// [`Self::attach`], telling after each step of what it finishes; an error of `after` ends it there.
+    ///
+    /// # Errors
+    /// As there, and those of `after`.
+    pub fn attach_watched(&mut self, after: After<'_>) -> Result<Attached, KernelError> {
+        match transition::finish(self, None, after)? {
+            Some(attached) => Ok(attached),
+            None => attach(&mut self.ebpf, &self.dirs.links, &self.cgroup),
+        }
+    }
+
+    /// Makes the maps larger, without a gap: new ones are made beside those, filled from them and taken by programs that
+    /// take the place of these. Nothing may write to the maps meanwhile, which `maps` sees to; it has the new ones then.
+    /// A size that is wanted smaller than it is stays. Returns the sizes.
+    ///
+    /// What sockets and clients were given and the flows of packets are carried over while they go on. Of the totals in
+    /// STATS what programs add between their copy and their successors' start (some milliseconds) is lost.
+    ///
+    /// # Errors
+    /// Of the step that failed. Until the new maps are whole, all stays as it was; from then on `maps` has them, and
+    /// calling this or [`Self::attach`] again goes on with the rest, as another agent does that starts.
+    pub fn grow(&mut self, maps: &mut KernelMaps, wanted: &Capacities) -> Result<Capacities, KernelError> {
+        self.grow_watched(maps, wanted, &mut |_| Ok(()))
+    }
+
+    /// [`Self::grow`], telling after each step; an error of `after` ends it there.
+    ///
+    /// # Errors
+    /// As there, and those of `after`.
+    pub fn grow_watched(
+        &mut self,
+        maps: &mut KernelMaps,
+        wanted: &Capacities,
+        after: After<'_>,
+    ) -> Result<Capacities, KernelError> {
+        transition::grow(self, maps, wanted, after)?;
+        Ok(maps.capacities())
     }
 
     /// The programs that are attached, and whether the kernel runs them.
@@ -51,7 +85,7 @@ impl Programs {
     /// # Errors
     /// Of BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD or BPF_PROG_QUERY.
     pub fn attached(&self) -> Result<Vec<Attachment>, KernelError> {
-        attached(&self.links, &self.cgroup)
+        attached(&self.dirs.links, &self.cgroup)
     }
 
     /// The packet programs, which are attached to devices one by one.

@@ -19,6 +19,10 @@ pub enum Reason {
     Starting,
     /// A map has no room for a Service, or for what is to be said of the node.
     MapFull,
+    /// Maps were made larger.
+    MapsGrown,
+    /// Maps could not be made larger.
+    MapsNotGrown,
     /// A `healthCheckNodePort` is not answered. Kube-proxy's word.
     FailedToStartServiceHealthcheck,
     /// `/healthz` is not answered. Kube-proxy's word.
@@ -37,6 +41,12 @@ pub enum Reason {
     ListForbidden,
     /// Rules of kube-proxy are on the node.
     KubeProxyFound,
+    /// Programs or pins that somebody had taken away are there again.
+    AttachmentRestored,
+    /// A program of somebody else's runs before Shunt's, or keeps it from being attached.
+    ForeignProgram,
+    /// Something of Shunt's is not in effect, and could not be restored.
+    NotInEffect,
 }
 
 impl Reason {
@@ -46,6 +56,8 @@ impl Reason {
         match self {
             Self::Starting => "Starting",
             Self::MapFull => "MapFull",
+            Self::MapsGrown => "MapsGrown",
+            Self::MapsNotGrown => "MapsNotGrown",
             Self::FailedToStartServiceHealthcheck => "FailedToStartServiceHealthcheck",
             Self::FailedToStartProxierHealthcheck => "FailedToStartProxierHealthcheck",
             Self::FailedToStartMetricServer => "FailedToStartMetricServer",
@@ -55,6 +67,9 @@ impl Reason {
             Self::ListReleased => "ListReleased",
             Self::ListForbidden => "ListForbidden",
             Self::KubeProxyFound => "KubeProxyFound",
+            Self::AttachmentRestored => "AttachmentRestored",
+            Self::ForeignProgram => "ForeignProgram",
+            Self::NotInEffect => "NotInEffect",
         }
     }
 
@@ -66,17 +81,19 @@ impl Reason {
                 "StartKubeProxyReplacement"
             }
             Self::MapFull | Self::AddressConflict => "ProgramService",
+            Self::MapsGrown | Self::MapsNotGrown => "GrowMaps",
             Self::FailedToStartServiceHealthcheck => "Listen",
             Self::ConfigIgnored => "ReadConfiguration",
             Self::ListHeldBack | Self::ListReleased | Self::ListForbidden => "ListObjects",
             Self::KubeProxyFound => "LookForKubeProxy",
+            Self::AttachmentRestored | Self::ForeignProgram | Self::NotInEffect => "WatchAttachments",
         }
     }
 
     /// False for what is as it should be (`type: Normal`).
     #[must_use]
     pub const fn is_warning(self) -> bool {
-        !matches!(self, Self::Starting | Self::ListReleased)
+        !matches!(self, Self::Starting | Self::ListReleased | Self::MapsGrown)
     }
 }
 

@@ -8,7 +8,7 @@ use proxy_common::abi::{
 };
 use rustix::thread::UnshareFlags;
 use shunt::kernel::{Kernel, Options, remove};
-use shunt::lab::{Bpffs, Cgroup, Namespace};
+use shunt::lab::{Bpffs, Cgroup, Namespace, Place};
 use shunt::writer::{Capacities, FrontendKey};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,11 @@ impl Lab {
 
     pub fn open(&self) -> Kernel {
         Kernel::open(&self.options()).expect("open")
+    }
+
+    /// The cgroup in a network namespace.
+    pub fn place(&self, namespace: &Namespace) -> Place {
+        self.cgroups.last().expect("a cgroup").at(namespace)
     }
 
     /// Runs `work` on a thread in the cgroup and in a network namespace with nothing but loopback.

@@ -18,7 +18,7 @@ use shunt::{
     },
     model::{EndpointSlice, Event, Family, Node, Service},
     select::{Glob, PacketDevices, select_devices, source_ports},
-    writer::Capacities,
+    writer::{Capacities, MapReader as _},
 };
 use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, path::PathBuf, sync::LazyLock};
 
@@ -211,6 +211,16 @@ impl Stage {
             let report = shunt.dataplane.sync().unwrap();
             assert!(report.newly_unplaced.is_empty(), "{report:?}");
         }
+    }
+
+    /// Has the maps of the first node grow, and says from which sizes to which.
+    #[allow(dead_code, reason = "the tests of kernel_grow/ use it")]
+    pub fn grow(&mut self, grown: fn(&Capacities) -> Capacities) -> (Capacities, Capacities) {
+        let Self { shunts, lan, .. } = self;
+        let dataplane = &mut shunts[0].dataplane;
+        let before = dataplane.engine().writer().capacities();
+        let after = lan.node(0).run(|| dataplane.grow(&grown(&before))).unwrap().unwrap();
+        (before, after)
     }
 
     /// Waits until no program works with what was replaced.

@@ -15,9 +15,11 @@ mod notices;
 mod own_node;
 mod packets;
 mod programming;
+mod room;
 mod stale;
 mod sync_log;
 mod tell;
+mod watchman;
 
 pub use incoming::{Incoming, Prepared, api_snapshot};
 pub use own_node::OwnNode;

@@ -5,13 +5,16 @@ use super::{
     added::added,
     collect::FlowCollection,
     kube_proxy::KubeProxyWatch,
+    room::RoomWatch,
     stale::StaleSockets,
     sync_log::{Applied, SyncLog},
+    watchman::Watchman,
 };
 use crate::{
     cli::problems,
     dataplane::{Dataplane, DataplaneError},
     engine::{Rules, SyncReport},
+    kernel::KernelError,
     recorder::{Notice, Reason},
     server::{HealthCheckServers, Metrics, ProxyHealth},
     table::Conflict,
@@ -64,7 +67,11 @@ pub struct Agent {
     stale: StaleSockets,
     packets: Packets,
     flows: FlowCollection,
+    room: RoomWatch,
     kube_proxy: KubeProxyWatch,
+    watchman: Watchman,
+    /// Why the agent may write no more.
+    lost: Option<KernelError>,
 }
 
 /// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put
@@ -106,8 +113,12 @@ impl Agent {
     pub fn new(parts: Parts) -> Self {
         let Parts { mut dataplane, health, health_checks, metrics, teller, rules, mut own_node, .. } = parts;
         own_node.first().into_iter().for_each(|event| dataplane.apply(event));
+        if let Some(limits) = dataplane.engine().limits() {
+            metrics.limited(limits.memory);
+        }
         let now = Instant::now();
         let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);
+        let watchman = Watchman::start(parts.packets.follows(), now);
         let mut agent = Self {
             dataplane,
             health,
@@ -128,7 +139,10 @@ impl Agent {
             stale: StaleSockets::default(),
             packets: parts.packets,
             flows: FlowCollection::new(now),
+            room: RoomWatch::new(now),
             kube_proxy: KubeProxyWatch::new(handover, now),
+            watchman,
+            lost: None,
         };
         // Before a packet is translated for the first time.
         agent.look_for_kube_proxy();
@@ -142,10 +156,13 @@ impl Agent {
             Next::Rest(at) => (None, Some(at)),
             Next::Nothing => (None, None),
         };
-        let refused = self.packets.due();
+        let (refused, watch) = (self.packets.due(), self.watchman.due());
         tokio::select! {
             devices = self.packets.changed() => self.packets.take(devices, &mut self.dataplane),
             () = until(Some(self.flows.due())) => self.flows.step(&mut self.dataplane, &self.metrics),
+            () = until(Some(watch)) => self.watch(),
+            () = self.watchman.noticed() => {}
+            () = until(Some(self.room.due())) => self.look_for_room(),
             () = until(Some(self.kube_proxy.due())) => self.look_for_kube_proxy(),
             () = until(refused) => self.packets.attach(&mut self.dataplane),
             () = until(self.stale.due()) => {
@@ -156,6 +173,16 @@ impl Agent {
         }
         // Devices come and go without a sync.
         self.metrics.devices_wanted(self.packets.wanted());
+    }
+
+    /// Looks whether all is still attached and pinned.
+    fn watch(&mut self) {
+        self.lost = self.watchman.look(&mut self.dataplane, &self.metrics, &self.teller).err();
+    }
+
+    /// Why the agent must end: somebody else writes to the maps.
+    pub const fn lost(&mut self) -> Option<KernelError> {
+        self.lost.take()
     }
 
     /// Nothing has changed for a while.
@@ -175,6 +202,13 @@ impl Agent {
         }
         self.measure_room();
         self.look_for_conflicts();
+    }
+
+    /// Counts what the programs remember, and has their maps grow; tries again what could not grow before.
+    fn look_for_room(&mut self) {
+        if self.room.step(&mut self.dataplane, self.flows.entries(), &self.metrics) {
+            self.program(Incoming::default());
+        }
     }
 
     /// Looks for kube-proxy, whose connections are left to the kernel.

@@ -1,6 +1,6 @@
 //! The loaded packet programs: attached to a device and told what it is, or taken from it.
 
-use super::attached::{DeviceAttachment, attached};
+use super::attached::{AttachedBy, DeviceAttachment, attached};
 use super::hook::PacketHook;
 use super::{clsact, tcx};
 use crate::kernel::bpffs::PinDirs;
@@ -8,13 +8,15 @@ use crate::kernel::error::KernelError;
 use crate::kernel::object;
 use crate::kernel::pinned::open_pin;
 use crate::kernel::sys::{Access, MapFd};
+use crate::kernel::watchman::{Held, Hook};
 use crate::kernel::wire::MappedArray;
 use aya::Ebpf;
 use aya::programs::{Program, ProgramFd};
 use proxy_common::abi::{DeviceEntry, PacketSettings};
-use std::io::ErrorKind;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zerocopy::IntoBytes;
 
 /// The packet programs of one pin path. Dropping it leaves what is attached attached.
@@ -29,6 +31,8 @@ pub struct PacketPrograms {
     links: PathBuf,
     /// Whether the kernel has tcx, once it was tried.
     has_tcx: Option<bool>,
+    /// tcx links, which stay as long as they are held, whatever becomes of their pins.
+    held: BTreeMap<(u32, PacketHook), Held>,
 }
 
 impl PacketPrograms {
@@ -49,7 +53,21 @@ impl PacketPrograms {
             settings,
             links: dirs.links.clone(),
             has_tcx: clsact.then_some(false),
+            held: BTreeMap::new(),
         })
+    }
+
+    /// Takes other programs for these, and puts them in their place on every device without a gap. Devices that are gone
+    /// are none.
+    pub(in crate::kernel) fn replace(&mut self, ebpf: &Ebpf) -> Result<(), KernelError> {
+        self.ingress = program(ebpf, PacketHook::Ingress)?;
+        self.egress = program(ebpf, PacketHook::Egress)?;
+        for attachment in self.attached()? {
+            for hook in PacketHook::BOTH {
+                self.replace_one(&attachment, hook)?;
+            }
+        }
+        Ok(())
     }
 
     /// Attaches both programs to a device, in the place of former ones without a gap, and then lets them translate
@@ -84,6 +102,12 @@ impl PacketPrograms {
     pub fn detach(&mut self, device: u32) -> Result<(), KernelError> {
         self.withdraw(device)?;
         tcx::detach(&self.links, device)?;
+        for hook in PacketHook::BOTH {
+            if let Some(link) = self.held.remove(&(device, hook)).as_ref().and_then(Held::as_link) {
+                // Its pin may have gone before. ENOLINK: it was detached by that one.
+                let _ = link.detach();
+            }
+        }
         clsact::detach(&self.links, device)
     }
 
@@ -107,6 +131,19 @@ impl PacketPrograms {
         debug_assert!(stored, "PACKETS has one entry");
     }
 
+    fn replace_one(&self, attachment: &DeviceAttachment, hook: PacketHook) -> Result<(), KernelError> {
+        let device = attachment.device;
+        if tcx::replace(&self.links, device, hook, self.program(hook))?
+            || attachment.by != Some(AttachedBy::Clsact)
+        {
+            return Ok(());
+        }
+        match clsact::attach(&self.links, device, hook, self.program(hook)) {
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn attach_both(&mut self, device: u32) -> Result<(), KernelError> {
         if self.has_tcx != Some(false) {
             let mut whole = true;
@@ -116,6 +153,7 @@ impl PacketPrograms {
             // That it has none shows at the first device; later EINVAL would have another reason.
             self.has_tcx = self.has_tcx.or(Some(whole));
             if whole {
+                self.hold(device);
                 // What an agent on another kernel, or with other options, has left.
                 return clsact::detach(&self.links, device);
             }
@@ -123,10 +161,44 @@ impl PacketPrograms {
         for hook in PacketHook::BOTH {
             clsact::attach(&self.links, device, hook, self.program(hook))?;
         }
+        self.held.retain(|(held, _), _| *held != device);
         tcx::detach(&self.links, device)
     }
 
-    fn program(&self, hook: PacketHook) -> BorrowedFd<'_> {
+    /// Keeps the links of a device open.
+    fn hold(&mut self, device: u32) {
+        for hook in PacketHook::BOTH {
+            let link = Held::link(Hook::on(hook.program(), device), self.links.join(hook.pin(device)));
+            // One that cannot be opened is found by the next look.
+            self.held.extend(link.ok().map(|link| ((device, hook), link)));
+        }
+    }
+
+    /// What is held, to be pinned again.
+    pub(in crate::kernel) fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.held.values_mut()
+    }
+
+    /// The link by which a program runs on a device, if it does so by tcx.
+    pub(in crate::kernel) fn held(&self, device: u32, hook: PacketHook) -> Option<&Held> {
+        self.held.get(&(device, hook))
+    }
+
+    /// Where its links are pinned, by whose paths filters are named too.
+    pub(in crate::kernel) fn links(&self) -> &Path {
+        &self.links
+    }
+
+    /// Whether the programs know of a device.
+    pub(in crate::kernel) fn is_published(&self, device: u32) -> io::Result<bool> {
+        match self.entries.lookup(&device.to_ne_bytes()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(in crate::kernel) fn program(&self, hook: PacketHook) -> BorrowedFd<'_> {
         match hook {
             PacketHook::Egress => self.egress.as_fd(),
             PacketHook::Ingress => self.ingress.as_fd(),

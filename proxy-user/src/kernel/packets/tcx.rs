@@ -42,6 +42,25 @@ pub fn attach(
     Ok(true)
 }
 
+/// Puts another program in the place of the one that runs by the pinned link, wherever its device is; false if there
+/// is no link, or its device is gone.
+///
+/// # Errors
+/// [`KernelError::Path`] or [`KernelError::Device`].
+pub fn replace(
+    links: &Path,
+    device: u32,
+    hook: PacketHook,
+    program: BorrowedFd<'_>,
+) -> Result<bool, KernelError> {
+    let Some(link) = open(&links.join(hook.pin(device)), device, hook)? else { return Ok(false) };
+    match link.update(program) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(false),
+        Err(source) => Err(KernelError::device(device, "BPF_LINK_UPDATE", source)),
+    }
+}
+
 /// Detaches both programs from a device at once. That one is not attached is no error.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use super::call::{bpf, bpf_open, empty, number, object_get, object_info, object_pin};
 use crate::kernel::shape::MapShape;
-use aya_obj::generated::{BPF_F_RDONLY, bpf_cmd, bpf_map_info};
+use aya_obj::generated::{BPF_EXIST, BPF_F_RDONLY, BPF_NOEXIST, bpf_cmd, bpf_map_info};
 use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -22,6 +22,7 @@ pub enum Access {
 #[derive(Debug)]
 pub struct MapFd {
     fd: OwnedFd,
+    id: u32,
     shape: MapShape,
 }
 
@@ -55,12 +56,22 @@ impl MapFd {
         Self::from_fd(fd)
     }
 
-    pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+    /// Takes a descriptor, which must be a map's.
+    ///
+    /// # Errors
+    /// Of BPF_OBJ_GET_INFO_BY_FD.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: plain data, for which zeros are valid.
         let mut info: bpf_map_info = unsafe { zeroed() };
         // SAFETY: whatever object `fd` is, every bit pattern is a valid `bpf_map_info`.
         unsafe { object_info(fd.as_fd(), &mut info) }?;
-        Ok(Self { shape: MapShape::from(&info), fd })
+        Ok(Self { shape: MapShape::from(&info), id: info.id, fd })
+    }
+
+    /// The number that the kernel has given to this map and to no other.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.id
     }
 
     /// The map's shape, `max_entries` included.
@@ -93,10 +104,38 @@ impl MapFd {
     /// # Errors
     /// Of BPF_MAP_UPDATE_ELEM; E2BIG: the map is full.
     pub fn update(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        self.store(key, value, 0)
+    }
+
+    /// Adds one entry; false if there is one already.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_UPDATE_ELEM.
+    pub fn insert(&self, key: &[u8], value: &[u8]) -> io::Result<bool> {
+        match self.store(key, value, BPF_NOEXIST.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            stored => stored.map(|()| true),
+        }
+    }
+
+    /// Replaces one entry; false if there is none.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_UPDATE_ELEM.
+    pub fn replace(&self, key: &[u8], value: &[u8]) -> io::Result<bool> {
+        match self.store(key, value, BPF_EXIST.into()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            stored => stored.map(|()| true),
+        }
+    }
+
+    fn store(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
         self.check(key, 1, self.shape.key_size)?;
         self.check(value, 1, self.value_len()?)?;
         // SAFETY: both buffers were just checked to have the length that the kernel reads.
-        unsafe { self.element(bpf_cmd::BPF_MAP_UPDATE_ELEM, key.as_ptr() as u64, value.as_ptr() as u64) }
+        unsafe {
+            self.element(bpf_cmd::BPF_MAP_UPDATE_ELEM, key.as_ptr() as u64, value.as_ptr() as u64, flags)
+        }
     }
 
     /// Removes one entry.
@@ -106,7 +145,7 @@ impl MapFd {
     pub fn delete(&self, key: &[u8]) -> io::Result<()> {
         self.check(key, 1, self.shape.key_size)?;
         // SAFETY: the key was just checked; this command reads no value.
-        unsafe { self.element(bpf_cmd::BPF_MAP_DELETE_ELEM, key.as_ptr() as u64, 0) }
+        unsafe { self.element(bpf_cmd::BPF_MAP_DELETE_ELEM, key.as_ptr() as u64, 0, 0) }
     }
 
     /// Reads one entry; of a per-CPU map the values of all possible CPUs, each padded to 8 bytes.
@@ -118,7 +157,7 @@ impl MapFd {
         let mut value = vec![0; self.value_len()? as usize];
         let (key, to) = (key.as_ptr() as u64, value.as_mut_ptr() as u64);
         // SAFETY: the key was just checked; `value` has the length that the kernel writes.
-        unsafe { self.element(bpf_cmd::BPF_MAP_LOOKUP_ELEM, key, to) }?;
+        unsafe { self.element(bpf_cmd::BPF_MAP_LOOKUP_ELEM, key, to, 0) }?;
         Ok(value)
     }
 
@@ -133,7 +172,7 @@ impl MapFd {
         let mut next = vec![0; self.shape.key_size as usize];
         let (from, to) = (key.map_or(0, |key| key.as_ptr() as u64), next.as_mut_ptr() as u64);
         // SAFETY: both keys have the length that the kernel reads and writes; no key asks for the first.
-        match unsafe { self.element(bpf_cmd::BPF_MAP_GET_NEXT_KEY, from, to) } {
+        match unsafe { self.element(bpf_cmd::BPF_MAP_GET_NEXT_KEY, from, to, 0) } {
             Ok(()) => Ok(Some(next)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -203,11 +242,12 @@ impl MapFd {
 
     /// # Safety
     /// `key` and `value` must be addresses of buffers as long as `command` reads or writes.
-    unsafe fn element(&self, command: bpf_cmd, key: u64, value: u64) -> io::Result<()> {
+    unsafe fn element(&self, command: bpf_cmd, key: u64, value: u64, flags: u64) -> io::Result<()> {
         let mut attr = empty();
         attr.__bindgen_anon_2.map_fd = number(self.as_fd());
         attr.__bindgen_anon_2.key = key;
         attr.__bindgen_anon_2.__bindgen_anon_1.value = value;
+        attr.__bindgen_anon_2.flags = flags;
         // SAFETY: promised by the caller.
         unsafe { bpf(command, &mut attr) }.map(drop)
     }
@@ -276,4 +316,12 @@ impl AsFd for MapFd {
 /// Of BPF_MAP_UPDATE_ELEM.
 pub fn swap_inner(outer: &MapFd, inner: &MapFd) -> io::Result<()> {
     outer.update(&0_u32.to_ne_bytes(), &number(inner.as_fd()).to_ne_bytes())
+}
+
+/// Puts a program into a map of programs.
+///
+/// # Errors
+/// Of BPF_MAP_UPDATE_ELEM; EINVAL: it is of another kind than those that may stand there.
+pub fn put_program(programs: &MapFd, index: u32, program: BorrowedFd<'_>) -> io::Result<()> {
+    programs.update(&index.to_ne_bytes(), &number(program).to_ne_bytes())
 }

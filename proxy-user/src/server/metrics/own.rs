@@ -5,15 +5,18 @@ use super::{
     decisions::{outcome, path},
     kernel::KernelSnapshot,
     page::{Labels, Page},
-    state::State,
+    state::{Place, State},
 };
 use crate::{
-    kernel::{PROGRAMS, sys},
+    kernel::{PROGRAMS, sys, watchman::Fault},
     table::Usage,
     writer::Capacities,
 };
 use proxy_common::abi::{ABI_VERSION, Counter};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
+
+/// Maps whose size follows [`Capacities`].
+pub(super) const MAPS: usize = 13;
 
 /// Writes what the agent has told.
 pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
@@ -73,6 +76,18 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "Connected UDP sockets that were closed because their endpoint is gone.",
         state.sockets_closed.get(),
     )?;
+    let watched = state.watched();
+    let labels = |(hook, fault): Place| [("hook", hook), ("reason", fault)];
+    page.counters(
+        "shunt_attachments_restored",
+        "Programs and pins that were missing and that the agent has restored.",
+        restored(watched.restored).map(|(place, count)| (labels(place), count)),
+    )?;
+    page.gauges(
+        "shunt_attachment_faults",
+        "What is not as it should be about programs and pins and was not restored, programs of others included.",
+        watched.found.into_iter().map(|(place, count)| (labels(place), count)),
+    )?;
     page.counter(
         "shunt_bpf_calls",
         "Calls of bpf(2) by this process, those of scrapes included.",
@@ -85,12 +100,25 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
     )
 }
 
+/// Of what is most likely to happen there is a total from the beginning, so that the first time is seen as an increase.
+fn restored(mut counts: BTreeMap<Place, u64>) -> impl Iterator<Item = (Place, u64)> {
+    for (program, _) in PROGRAMS {
+        counts.entry((program, Fault::Detached.word())).or_default();
+    }
+    counts.into_iter()
+}
+
 fn write_maps(page: &mut Page<'_>, state: &State) -> fmt::Result {
     let maps = state.maps();
-    let used = maps.known.iter().flat_map(|(usage, _)| used(usage)).chain(
-        // Its entries come and go by packets; they are counted as they are aged.
-        maps.flows.map(|entries| ("FLOWS", u32::try_from(entries).unwrap_or(u32::MAX))),
-    );
+    // Their entries come and go by packets and sockets; they are counted now and then.
+    let remembered = [
+        ("FLOWS", maps.flows.map(|entries| u32::try_from(entries).unwrap_or(u32::MAX))),
+        ("UDP_FLOWS", maps.remembered.udp_flows),
+        ("REVERSE", maps.remembered.reverse),
+        ("AFFINITY", maps.remembered.affinities),
+    ];
+    let remembered = remembered.into_iter().filter_map(|(map, entries)| Some((map, entries?)));
+    let used = maps.known.iter().flat_map(|(usage, _)| used(usage)).chain(remembered);
     page.gauges(
         "shunt_map_entries",
         "Entries of a map that are in use.",
@@ -100,6 +128,21 @@ fn write_maps(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "shunt_map_capacity_entries",
         "Entries that a map has room for.",
         maps.known.iter().flat_map(|(_, room)| room_of(room)).map(|(map, count)| ([("map", map)], count)),
+    )?;
+    if let Some(bytes) = maps.limit {
+        let help = "Kernel memory that all maps together may grow to.";
+        page.gauge("shunt_map_memory_limit_bytes", help, bytes)?;
+    }
+    let growths = maps.known.iter().flat_map(|(_, room)| room_of(room)).zip(maps.growths);
+    page.counters(
+        "shunt_map_growths",
+        "Times that a map was made anew with more room.",
+        growths.map(|((map, _), count)| ([("map", map)], count)),
+    )?;
+    page.counter(
+        "shunt_map_growth_failures",
+        "Times that maps could not be made larger.",
+        state.growth_failures.get(),
     )
 }
 
@@ -118,7 +161,8 @@ fn used(usage: &Usage) -> [(&'static str, u32); 8] {
     ]
 }
 
-fn room_of(capacities: &Capacities) -> [(&'static str, u32); 12] {
+/// Each map whose size follows [`Capacities`], with its size.
+pub(super) fn room_of(capacities: &Capacities) -> [(&'static str, u32); MAPS] {
     let Capacities { frontends, services, slots, backends, name_cells, sockets, affinities, flows, prefixes } =
         *capacities;
     [
@@ -134,6 +178,7 @@ fn room_of(capacities: &Capacities) -> [(&'static str, u32); 12] {
         ("UDP_FLOWS", sockets),
         ("REVERSE", sockets),
         ("AFFINITY", affinities),
+        ("STATS", services),
     ]
 }
 
@@ -141,7 +186,7 @@ fn room_of(capacities: &Capacities) -> [(&'static str, u32); 12] {
 pub(super) fn write_kernel(page: &mut Page<'_>, state: &State, kernel: &KernelSnapshot) -> fmt::Result {
     page.gauges(
         "shunt_map_memory_bytes",
-        "Kernel memory of a map, as it was when the agent opened it.",
+        "Kernel memory of a map.",
         kernel.memory.iter().map(|(map, bytes)| ([("map", *map)], *bytes)),
     )?;
     page.gauges(

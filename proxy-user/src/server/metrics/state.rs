@@ -4,11 +4,13 @@ use super::{
     api::ApiSnapshot,
     exposition::Exposition,
     kernel::KernelSnapshot,
+    own::{MAPS, room_of},
     process::{self, ProcessSnapshot},
     text::Format,
 };
 use crate::{
-    engine::SyncReport,
+    engine::{Growth, Remembered, SyncReport},
+    kernel::watchman::Finding,
     model::{Event, Family},
     server::Probe,
     table::Usage,
@@ -16,6 +18,7 @@ use crate::{
 };
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, linear_buckets};
 use std::{
+    collections::BTreeMap,
     iter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -55,6 +58,7 @@ pub(super) struct State {
     pub deletes: Count,
     pub prefixes: Count,
     pub grace_periods: Count,
+    pub growth_failures: Count,
     pub audits: Count,
     pub audit_writes: Count,
     pub unplaced: Count,
@@ -63,6 +67,7 @@ pub(super) struct State {
     pub sockets_closed: Count,
     pub devices_wanted: Count,
     pub unreadable: Count,
+    watched: Mutex<Watched>,
     maps: Mutex<Maps>,
     triggers: Mutex<Vec<(Family, SystemTime)>>,
 }
@@ -114,10 +119,26 @@ impl Changes {
     }
 }
 
+/// Hook and fault.
+pub(super) type Place = (&'static str, &'static str);
+
+/// What the watchman has done and sees.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    pub restored: BTreeMap<Place, u64>,
+    pub found: BTreeMap<Place, u64>,
+}
+
 /// How full the maps are, as the agent knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Maps {
     pub known: Option<(Usage, Capacities)>,
+    /// Bytes that all maps together may take.
+    pub limit: Option<u64>,
+    /// How often each has grown, in the order of [`room_of`].
+    pub growths: [u64; MAPS],
+    /// As they were counted last; FLOWS apart.
+    pub remembered: Remembered,
     /// Entries of FLOWS, as the last round of aging found them.
     pub flows: Option<usize>,
 }
@@ -148,6 +169,7 @@ impl Metrics {
             deletes: Count::default(),
             prefixes: Count::default(),
             grace_periods: Count::default(),
+            growth_failures: Count::default(),
             audits: Count::default(),
             audit_writes: Count::default(),
             unplaced: Count::default(),
@@ -156,6 +178,7 @@ impl Metrics {
             sockets_closed: Count::default(),
             devices_wanted: Count::default(),
             unreadable: Count::default(),
+            watched: Mutex::default(),
             maps: Mutex::default(),
             triggers: Mutex::default(),
         }))
@@ -201,6 +224,13 @@ impl Metrics {
         state.deletes.add(report.deletes);
         state.prefixes.add(report.prefixes);
         state.grace_periods.add(report.grace_periods);
+        state.growth_failures.add(usize::from(report.growth_failed.is_some()));
+        for Growth { before, after, .. } in &report.growths {
+            let mut maps = locked(&state.maps);
+            let grown =
+                room_of(before).into_iter().zip(room_of(after)).map(|(before, after)| before != after);
+            maps.growths.iter_mut().zip(grown).for_each(|(count, grown)| *count += u64::from(grown));
+        }
         let triggers = std::mem::take(&mut *locked(&state.triggers));
         for (family, at) in triggers {
             // A clock that was set back in between.
@@ -236,6 +266,16 @@ impl Metrics {
         locked(&self.0.maps).known = Some((usage, capacities));
     }
 
+    /// Entries in use of maps that programs write.
+    pub fn remembered(&self, used: &Remembered) {
+        locked(&self.0.maps).remembered = *used;
+    }
+
+    /// What maps may grow to: bytes of all of them together.
+    pub fn limited(&self, bytes: u64) {
+        locked(&self.0.maps).limit = Some(bytes);
+    }
+
     /// Service ports that found no room, now.
     pub fn unplaced(&self, count: usize) {
         self.0.unplaced.set(count);
@@ -260,6 +300,19 @@ impl Metrics {
     /// Connected UDP sockets were closed because their endpoint is gone.
     pub fn sockets_closed(&self, count: usize) {
         self.0.sockets_closed.add(count);
+    }
+
+    /// The watchman has looked: so much was restored, and so much is not as it should be now.
+    pub fn watched(&self, restored: &[Finding], found: &[Finding]) {
+        let place = |finding: &Finding| (finding.hook.name, finding.fault.word());
+        let mut watched = locked(&self.0.watched);
+        for finding in restored {
+            *watched.restored.entry(place(finding)).or_default() += 1;
+        }
+        watched.found.clear();
+        for finding in found {
+            *watched.found.entry(place(finding)).or_default() += 1;
+        }
     }
 
     /// A probe was answered.
@@ -298,6 +351,10 @@ impl Metrics {
 impl State {
     pub fn maps(&self) -> Maps {
         *locked(&self.maps)
+    }
+
+    pub fn watched(&self) -> Watched {
+        locked(&self.watched).clone()
     }
 }
 

@@ -1,11 +1,15 @@
 //! Pins: whether a bpffs is there, what lies in it of which version, and whether the maps can be opened.
 
+use super::faults::{self, Meaning};
 use crate::{
     cli::doctor::{
         finding::{Check, State},
         subject::Subject,
     },
-    kernel::{KernelError, PROGRAMS, PinnedMaps},
+    kernel::{
+        KernelError, PROGRAMS, PinnedMaps,
+        watchman::{Fault, Finding},
+    },
 };
 use proxy_common::abi::ABI_VERSION;
 use rustix::fs::statfs;
@@ -19,7 +23,7 @@ use std::{
 const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
 
 /// Looks at the pins below the pin path.
-pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>) -> Check {
+pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>, found: &[Finding]) -> Check {
     let mut check = Check::new("pins");
     let (path, current) = (subject.pin_path.display(), format!("v{ABI_VERSION}"));
     check.fact("pin_path", path.to_string());
@@ -51,23 +55,38 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>) -> Check 
             return check;
         }
     };
-    let (ours, others): (Vec<_>, Vec<_>) = versions.iter().partition(|version| version.name == current);
+    let others = versions.iter().filter(|version| version.name != current);
     for version in &versions {
-        let Version { name, maps, links } = version;
-        check.see(format!("{path}/{name}: {} maps, {} links", maps.len(), links.len()));
+        let Version { name, instances, links } = version;
+        let shown =
+            instances.iter().map(|(directory, count)| format!("{count} {directory}")).collect::<Vec<_>>();
+        check.see(format!("{path}/{name}: {}, {links} links", shown.join(", ")));
     }
     if versions.is_empty() {
         check.see(format!("{path}: nothing is pinned"));
     }
-    let of =
-        |version: &Version| json!({"version": version.name, "maps": version.maps, "links": version.links});
+    let instance = |(directory, maps): &(String, usize)| json!({"directory": directory, "maps": maps});
+    let of = |version: &Version| {
+        let instances = version.instances.iter().map(instance).collect::<Vec<_>>();
+        json!({"version": version.name, "instances": instances, "links": version.links})
+    };
     check.fact("versions", versions.iter().map(of).collect::<Vec<_>>());
-    judge_maps(&mut check, subject, maps);
-    if let Some(ours) = ours.first() {
-        judge_links(&mut check, subject, ours);
+    let faults: Vec<_> = found.iter().filter(|finding| is_pin(finding)).collect();
+    faults::note(&mut check, &faults, faults::usual, |fault| meaning(fault, subject));
+    if let (Err(error), true) = (maps, faults.is_empty()) {
+        check.unseen("maps", "the maps", error);
+    }
+    for version in versions.iter().filter(|version| version.instances.len() > 1) {
+        let severity = if subject.is_held() { State::Notice } else { State::Degraded };
+        check.find(
+            (severity, "unfinished-transition"),
+            format!("{path}/{} has {} sets of maps", version.name, version.instances.len()),
+            "maps are being replaced by larger ones, or whoever did that has ended; until it is done they take twice the memory",
+            "an agent that runs ends it within seconds; without one start the agent, which goes on with it",
+        );
     }
     for other in others {
-        let serves = if other.links.is_empty() {
+        let serves = if other.links == 0 {
             "its maps take kernel memory"
         } else {
             "its programs run beside this version's, over maps that nobody keeps"
@@ -89,48 +108,36 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>) -> Check 
 #[derive(Debug)]
 struct Version {
     name: String,
-    maps: Vec<String>,
-    links: Vec<String>,
+    /// Directories of maps, each with how many there are: one, unless the maps are being replaced by larger ones.
+    instances: Vec<(String, usize)>,
+    links: usize,
 }
 
-fn judge_maps(check: &mut Check, subject: &Subject, maps: &Result<PinnedMaps, KernelError>) {
+/// Whether a finding is about maps and what they lie on.
+fn is_pin(finding: &Finding) -> bool {
+    let name = finding.hook.name;
+    finding.hook.device.is_none() && name != "cgroup" && !PROGRAMS.iter().any(|(program, _)| *program == name)
+}
+
+fn meaning(fault: Fault, subject: &Subject) -> Meaning {
     let path = subject.pin_path.display();
-    let again = "start the agent (`shunt run`, or its DaemonSet), which makes what is missing";
-    match maps {
-        Ok(_) => {}
-        Err(KernelError::NotPinned { pin }) => check.find(
-            (State::Critical, "not-pinned"),
-            format!("{} is not there", pin.display()),
-            format!("the maps are not pinned at {path}: no agent has run with this pin path, or somebody removed the pins"),
-            format!("{again}; or name the agent's --pin-path"),
+    let (id, why, remedy) = match fault {
+        Fault::Unpinned | Fault::Missing => (
+            "not-pinned",
+            "what is not pinned ends with the agent, and none can take it over: no agent has used this pin path, or \
+             somebody removed the pins",
+            "start the agent, which pins what is missing; or name its --pin-path".to_owned(),
         ),
-        Err(error @ KernelError::ForeignMap { pin, .. }) => check.find(
-            (State::Critical, "foreign-map"),
-            error.to_string(),
+        Fault::ForeignPin => (
+            "foreign-map",
             "it is not what this version of Shunt makes, so no agent can take it over",
-            format!("look whose it is (bpftool map show pinned {}), remove it, and {again}", pin.display()),
+            format!(
+                "look whose it is: bpftool map show pinned {path}/<version>/maps/<name>; remove it and start the agent"
+            ),
         ),
-        Err(error) => check.unseen("maps", "the maps", error),
-    }
-}
-
-fn judge_links(check: &mut Check, subject: &Subject, ours: &Version) {
-    let missing: Vec<_> = PROGRAMS
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !ours.links.iter().any(|link| link == name))
-        .collect();
-    if missing.is_empty() {
-        return;
-    }
-    // Held links go on without a pin as long as their holder runs.
-    let severity = if subject.is_held() { State::Degraded } else { State::Critical };
-    check.find(
-        (severity, "links-not-pinned"),
-        format!("links of {} are not pinned below {}", missing.join(", "), subject.pin_path.display()),
-        "a link without a pin ends with the process that holds it, and its program with it",
-        "start the agent again: it attaches and pins them",
-    );
+        _ => ("pins-unknown", "what cannot be looked at may be wrong", "sudo shunt doctor".to_owned()),
+    };
+    Meaning { id, why, remedy }
 }
 
 /// Everything below a pin path, by version.
@@ -138,12 +145,18 @@ fn versions(pin_path: &Path) -> io::Result<Vec<Version>> {
     let mut found = Vec::new();
     for name in names(pin_path)? {
         if name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok()) {
-            let below = |directory| match names(&pin_path.join(&name).join(directory)) {
+            let version = pin_path.join(&name);
+            let below = |directory: &str| match names(&version.join(directory)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
                 names => names,
             };
-            let (maps, links) = (below("maps")?, below("links")?);
-            found.push(Version { name, maps, links });
+            let links = below("links")?.len();
+            let mut instances = Vec::new();
+            for directory in names(&version)?.into_iter().filter(|name| name.starts_with("maps")) {
+                let maps = below(&directory)?.len();
+                instances.push((directory, maps));
+            }
+            found.push(Version { name, instances, links });
         }
     }
     Ok(found)

@@ -1,0 +1,173 @@
+//! What comes after the commit: programs over the new maps take the places of those that run. Whoever finds it unfinished
+//! does it again from its beginning.
+
+use super::before;
+use super::carry::{Authority, Memory, REMEMBERED};
+use super::instance::{self, Instances};
+use super::step::{After, Step};
+use crate::kernel::attach::{Attached, attach};
+use crate::kernel::bpffs::PinDirs;
+use crate::kernel::error::KernelError;
+use crate::kernel::grace::Grace;
+use crate::kernel::loader::{Load, load, put_stages};
+use crate::kernel::object::{self, MapName, TRANSITION};
+use crate::kernel::pinned::{array, open_pin};
+use crate::kernel::programs::Programs;
+use crate::kernel::sys::{Access, MapFd};
+use crate::kernel::wire::MappedArray;
+use crate::writer::Capacities;
+use aya::Ebpf;
+use proxy_common::abi::{Phase, TransitionEntry};
+use rustix::time::{ClockId, clock_gettime};
+use std::fs;
+
+/// A pass that brings no more than these is the last one before what begins, begins in the new maps.
+const FEW: usize = 64;
+/// Passes at most before that. Each takes milliseconds; what keeps coming is found in the former maps.
+const PASSES: usize = 5;
+
+/// Removes what was not committed.
+///
+/// # Errors
+/// [`KernelError::Path`].
+pub fn discard_unfinished(dirs: &PinDirs) -> Result<(), KernelError> {
+    Instances::of(&dirs.version)?.unfinished.iter().try_for_each(|directory| instance::remove(directory))
+}
+
+/// The instance before the one in use, if it is still there: then the transition is not finished.
+///
+/// # Errors
+/// [`KernelError::Path`].
+pub fn former(dirs: &PinDirs) -> Result<Option<PinDirs>, KernelError> {
+    let older = Instances::of(&dirs.version)?.whole.into_iter().rfind(|number| *number < dirs.number);
+    Ok(older.map(|number| PinDirs::instance(dirs.version.clone(), number)))
+}
+
+/// Finishes a transition that is committed; `None` if there is none. `bridge` are bridging programs, if they are loaded
+/// already.
+///
+/// # Errors
+/// Of the step that failed; the call may be repeated.
+pub fn finish(
+    programs: &mut Programs,
+    bridge: Option<Ebpf>,
+    after: After<'_>,
+) -> Result<Option<Attached>, KernelError> {
+    let Some(former) = former(&programs.dirs)? else { return Ok(None) };
+    let grace = Grace::new().map_err(|source| call(TRANSITION, "BPF_MAP_CREATE", source))?;
+    let memories = Memories::open(&former, &programs.dirs)?;
+    if !memories.0.is_empty() {
+        cross(programs, bridge, &former, &memories, &grace, after)?;
+    }
+    let Programs { ebpf, packets, dirs, cgroup, .. } = programs;
+    put_stages(ebpf, dirs)?;
+    let attached = attach(ebpf, &dirs.links, cgroup)?;
+    packets.replace(ebpf)?;
+    wait(&grace)?;
+    after(Step::Swapped)?;
+    // What began with the former programs since the last pass.
+    memories.pass(Authority::Ours, recently())?;
+    before::clear(dirs)?;
+    after(Step::Cleared)?;
+    while let Some(former) = self::former(dirs)? {
+        // Readers that look for the newest never find one that is half removed.
+        let unwanted = former.clone().unfinished().maps;
+        instance::remove(&unwanted)?;
+        fs::rename(&former.maps, &unwanted)
+            .map_err(|source| KernelError::path(&former.maps, "rename", source))?;
+        instance::remove(&unwanted)?;
+    }
+    after(Step::Removed)?;
+    Ok(Some(attached))
+}
+
+/// Lets bridging programs run while what programs write is carried over.
+fn cross(
+    programs: &mut Programs,
+    bridge: Option<Ebpf>,
+    former: &PinDirs,
+    memories: &Memories,
+    grace: &Grace,
+    after: After<'_>,
+) -> Result<(), KernelError> {
+    let Programs { packets, dirs, cgroup, features, log_level, .. } = programs;
+    let mut bridge = match bridge {
+        Some(bridge) => bridge,
+        None => load(&Load {
+            dirs,
+            // All maps are there.
+            capacities: &Capacities::default(),
+            features: *features,
+            log_level: *log_level,
+            former: Some(former),
+        })?,
+    };
+    let shapes = object::shapes()?;
+    let mut phase: MappedArray<TransitionEntry> = array(dirs, &shapes, TRANSITION, Access::ReadWrite)?;
+    put_stages(&bridge, dirs)?;
+    attach(&mut bridge, &dirs.links, cgroup)?;
+    packets.replace(&bridge)?;
+    wait(grace)?;
+    after(Step::Bridged)?;
+    let mut since = 0;
+    if phase.get(0).unwrap_or_default().phase != Phase::Begin as u32 {
+        for _ in 0..PASSES {
+            let start = recently();
+            let came = memories.pass(Authority::Former, since)?;
+            since = start;
+            if came <= FEW {
+                break;
+            }
+        }
+        after(Step::Carried)?;
+        let stored = phase.put(0, &TransitionEntry::new(Phase::Begin));
+        debug_assert!(stored, "TRANSITION has one entry");
+        wait(grace)?;
+        after(Step::Begun)?;
+    }
+    memories.pass(Authority::Ours, since)?;
+    after(Step::CarriedAgain)
+}
+
+/// The maps that are carried over: those that programs write, and that are others now.
+struct Memories(Vec<(MapName, MapFd, MapFd)>);
+
+impl Memories {
+    fn open(former: &PinDirs, dirs: &PinDirs) -> Result<Self, KernelError> {
+        let shapes = object::shapes()?;
+        let mut found = Vec::new();
+        for name in REMEMBERED {
+            let to = open_pin(dirs, &shapes, name, Access::ReadWrite)?;
+            let from = match open_pin(former, &shapes, name, Access::Read) {
+                Err(KernelError::NotPinned { .. }) => continue,
+                from => from?,
+            };
+            if from.id() != to.id() {
+                found.push((name, from, to));
+            }
+        }
+        Ok(Self(found))
+    }
+
+    fn pass(&self, authority: Authority, since: u32) -> Result<usize, KernelError> {
+        let mut came = 0;
+        for (name, from, to) in &self.0 {
+            let memory = Memory { name, from, to, turn: None };
+            came += memory.pass(authority, since).map_err(|source| call(name, "carrying over", source))?;
+        }
+        Ok(came)
+    }
+}
+
+/// Seconds of CLOCK_MONOTONIC as programs note them, or two less: they may be one behind.
+fn recently() -> u32 {
+    (clock_gettime(ClockId::Monotonic).tv_sec as u32).saturating_sub(2)
+}
+
+fn wait(grace: &Grace) -> Result<(), KernelError> {
+    grace.wait().map_err(|source| call(TRANSITION, "BPF_MAP_UPDATE_ELEM", source))
+}
+
+fn call(object: MapName, call: &'static str, source: std::io::Error) -> KernelError {
+    KernelError::Call { object, call, source }
+}

@@ -1,0 +1,61 @@
+//! Clients outside while maps grow: their packets come to NodePorts, ClusterIPs and addresses of load balancers of a node,
+//! and go to pods there and elsewhere.
+
+use crate::backend::Backend;
+use crate::service::{self, Kind, ready, service};
+use crate::stage::{Setup, Stage};
+use crate::{sizes, traffic};
+use proxy_common::abi::Counter;
+use shunt::lab::Place;
+use shunt::model::{Family, Service};
+
+/// Endpoints of each Service: half of them on the node, half on the other one.
+const PODS: usize = 2;
+
+fn frontends(number: u8, stage: &Stage) -> Vec<std::net::SocketAddr> {
+    let kinds = [Kind::NodePort, Kind::ClusterIp, Kind::LoadBalancer];
+    Family::BOTH
+        .into_iter()
+        .flat_map(|family| kinds.map(|kind| service::frontend(number, kind, family, stage.node())))
+        .collect()
+}
+
+fn nothing_notices(clsact: bool) {
+    let Some(mut stage) = Stage::new(&Setup { clsact, flows: 65_536, ..Setup::default() }) else { return };
+    let pods: Vec<Backend> =
+        (0..2 * PODS).map(|index| stage.pod(index % 2, &format!("pod-{index}"))).collect();
+    let affine = Service { affinity_seconds: Some(3_600), ..service(2) };
+    for service in [service(1), affine] {
+        stage.serve(&service, &ready(&pods.iter().collect::<Vec<_>>()));
+    }
+    let targets = traffic::Targets {
+        tcp: frontends(1, &stage),
+        udp: frontends(1, &stage),
+        affine: frontends(2, &stage),
+        connected_udp: true,
+    };
+    let client = Place::from(&**stage.client());
+    for grown in [sizes::config, sizes::remembered, sizes::all] {
+        let ((before, after), counts) = traffic::during(&client, &targets, || stage.grow(grown));
+        assert_eq!(after, grown(&before));
+        eprintln!("{counts:?}");
+        counts.assert_all_well(20);
+    }
+    for counter in
+        [Counter::PacketNoRoute, Counter::FlowsFull, Counter::PortsExhausted, Counter::PacketUnsupported]
+    {
+        assert_eq!(stage.counter(counter), 0, "{}", counter.name());
+    }
+    drop(pods);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn no_flow_of_packets_notices_that_maps_grow() {
+    nothing_notices(false);
+}
+
+#[test]
+fn no_flow_of_packets_notices_it_by_clsact() {
+    nothing_notices(true);
+}
