@@ -60,6 +60,14 @@ impl PinDirs {
     /// [`KernelError::Path`].
     pub fn create(&self) -> Result<(), KernelError> {
         create_dir(&self.maps)?;
+        self.create_links()
+    }
+
+    /// Makes that of links alone.
+    ///
+    /// # Errors
+    /// [`KernelError::Path`].
+    pub fn create_links(&self) -> Result<(), KernelError> {
         create_dir(&self.links)
     }
 }
@@ -165,7 +173,7 @@ pub fn clear_others(pin_path: &Path, link_order: &[&str]) -> Result<Vec<String>,
 }
 
 /// The versions of the ABI that have a directory in the pin path.
-fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
+pub fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
     let names =
         entries(pin_path)?.into_iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
     Ok(names.filter(|name| is_version(name)).collect())
@@ -173,7 +181,10 @@ fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
 
 /// Removes what is pinned of one version: what writes first (links of connect and sendmsg), then what restores,
 /// then the maps.
-fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError> {
+///
+/// # Errors
+/// [`KernelError::Path`].
+pub fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError> {
     let links = version.join("links");
     let ordered = link_order.iter().map(|link| links.join(link));
     for pin in ordered.chain(entries(&links)?) {
@@ -184,7 +195,7 @@ fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError>
     for maps in whole.chain(found.unfinished) {
         instance::remove(&maps)?;
     }
-    for dir in [&links, version] {
+    for dir in [&links, &version.join("unfilled"), version] {
         ignore_missing(fs::remove_dir(dir), dir, "rmdir")?;
     }
     Ok(())
