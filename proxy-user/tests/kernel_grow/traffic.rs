@@ -96,12 +96,21 @@ pub fn during<T>(place: &Place, targets: &Targets, work: impl FnOnce() -> T) -> 
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_millis(50));
+        let _stop = Stop(&stop);
         let value = work();
         thread::sleep(Duration::from_millis(50));
-        stop.store(true, Ordering::Relaxed);
         value
     });
     (value, counts)
+}
+
+/// Ends the traffic, also where the work panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 type GoesOn<'a> = &'a dyn Fn() -> bool;
