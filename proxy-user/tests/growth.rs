@@ -232,7 +232,7 @@ fn maps_that_programs_write_grow_when_four_fifths_are_in_use() {
     assert_eq!(sync(&mut engine).growths.len(), 1, "told with the next sync");
     let mut fixed = self::engine(&TINY, Limits { fixed: Fixed { flows: Some(16), ..NONE }, ..LIMITS });
     assert!(!fixed.grow_remembered(&used(16), grow));
-    let all = Remembered { sockets: Some(16), affinities: Some(16), flows: Some(16) };
+    let all = Remembered { udp_flows: Some(3), reverse: Some(16), affinities: Some(16), flows: Some(16) };
     assert!(fixed.grow_remembered(&all, grow));
     let sizes = fixed.writer().capacities();
     assert_eq!((sizes.flows, sizes.sockets, sizes.affinities), (16, 32, 32));

@@ -18,8 +18,8 @@ pub struct Options {
     /// small: up to 10 000 services, some minutes. full: up to 100 000, and half an hour beside kube-proxy.
     #[arg(long, value_enum, default_value = "small")]
     scale: Scale,
-    /// Only these scenarios (change, fill, memory, connect, packet, throughput, scale, watchers). The last two need what
-    /// `cargo xtask kube-tools` makes, and are left out without it unless they are named.
+    /// Only these scenarios (change, fill, memory, connect, packet, throughput, scale, watchers, storm). scale and watchers need
+    /// what `cargo xtask kube-tools` makes, and are left out without it unless they are named.
     #[arg(long)]
     only: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         cargo.current_dir(crate::checkout());
         cargo
     };
-    if options.only.is_empty() || options.only.iter().any(|name| name == "scale") {
+    if options.only.is_empty() || options.only.iter().any(|name| name == "scale" || name == "storm") {
         command::run(cargo().args([
             "build",
             "--quiet",

@@ -35,6 +35,7 @@ pub const TEST_PACKAGES: &[&str] = &[
     "containernetworking-plugins",
     "nftables",
     "iptables",
+    "ipset",
     "prometheus",
     "strace",
 ];

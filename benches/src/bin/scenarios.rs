@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use benches::{
     plane,
     report::Report,
-    scenario::{Scale, change, connect, fill, memory, packet, scale, throughput, watchers},
+    scenario::{Scale, change, connect, fill, memory, packet, scale, storm, throughput, watchers},
     table,
 };
 use clap::{Parser, ValueEnum};
@@ -46,6 +46,7 @@ enum Name {
     Throughput,
     Scale,
     Watchers,
+    Storm,
 }
 
 impl Name {
@@ -64,6 +65,7 @@ impl Name {
             Self::Throughput => throughput::run(scale),
             Self::Scale => scale::run(scale, agent),
             Self::Watchers => watchers::run(scale),
+            Self::Storm => storm::run(scale, agent),
         }
     }
 }

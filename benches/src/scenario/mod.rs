@@ -8,6 +8,7 @@ pub mod memory;
 pub mod packet;
 pub mod scale;
 mod size;
+pub mod storm;
 pub mod throughput;
 pub mod watchers;
 

@@ -2,14 +2,21 @@
 
 use super::{
     asked::{Asker, Destination},
+    cleanup::{CLEANUP_EXAMPLES, CleanupArgs},
     config::{CONFIG_EXAMPLES, ConfigArgs},
     doctor::{DOCTOR_EXAMPLES, DoctorArgs},
+    quantity::MemoryQuantity,
     run_args::{RUN_EXAMPLES, RunArgs},
     watch_args::{TOP_EXAMPLES, TRACE_EXAMPLES, TopArgs, TraceArgs},
 };
-use crate::{engine::Rules, select::NodePortAddresses, writer::Capacities};
+use crate::{
+    engine::Rules,
+    kernel::Machine,
+    select::NodePortAddresses,
+    writer::{Capacities, Fixed, Limits},
+};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, str::FromStr as _};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Headings of `--help`.
@@ -90,12 +97,12 @@ pub enum Command {
     /// Counts from its own start on, or from when a service port was first seen.
     #[command(after_help = TOP_EXAMPLES)]
     Top(TopArgs),
-    /// Detach every program and remove every pin of Shunt's from this node, for going back to kube-proxy.
+    /// Detach every program and remove every pin of Shunt's from this node, or what kube-proxy left there.
     ///
     /// Connections that sockets made stay; those that came as packets end. No agent may be running. It is to run in the
     /// node's own network namespace.
-    #[command(after_help = "Example:\n  shunt cleanup")]
-    Cleanup(PinArgs),
+    #[command(after_help = CLEANUP_EXAMPLES)]
+    Cleanup(CleanupArgs),
     /// Mount a bpffs where the pin path lies, if none is there: below /sys/fs/bpf only.
     ///
     /// For nodes where nobody else does (systemd does, except in a container). `shunt run` does it too, but from within
@@ -284,45 +291,51 @@ pub struct PinArgs {
     pub pin_path: PathBuf,
 }
 
-/// Sizes of maps that are made anew; maps that are taken over keep theirs.
+/// Sizes of maps. Those that nobody gives follow the node's memory and grow.
 #[derive(Clone, Copy, Debug, ClapArgs)]
 #[command(next_help_heading = SIZES)]
 pub struct CapacityArgs {
-    /// Frontends of each family: one per address and port, and one more per ClusterIP and address of the node.
-    #[arg(long, value_name = "N", default_value_t = Capacities::default().frontends, value_parser = clap::value_parser!(u32).range(2..=16_777_216))]
-    pub max_frontends: u32,
-    /// Service ports, counted once per family.
-    #[arg(long, value_name = "N", default_value_t = Capacities::default().services, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
-    pub max_services: u32,
-    /// Endpoints, counted once per service port.
-    #[arg(long, value_name = "N", default_value_t = Capacities::default().backends, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
-    pub max_endpoints: u32,
-    /// UDP sockets and connections that are remembered at a time.
-    #[arg(long, value_name = "N", default_value_t = Capacities::default().sockets, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
-    pub max_sockets: u32,
-    /// Clients with session affinity that are remembered at a time, counted once per service port.
-    #[arg(long, value_name = "N", default_value_t = Capacities::default().affinities, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
-    pub max_affinities: u32,
-    /// Entries of flows of packets that are remembered at a time: two for each connection.
-    #[arg(long, value_name = "N", default_value_t = Capacities::default().flows, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
-    pub max_flows: u32,
+    /// Most kernel memory that all maps together may grow to [default: a thirty-second of the node's memory, 32Mi at
+    /// least]. Maps begin small and grow as they fill.
+    #[arg(long, value_name = "SIZE", value_parser = MemoryQuantity::from_str)]
+    pub map_memory: Option<MemoryQuantity>,
+    /// Frontends of each family, in maps that keep this size: one per address and port, and one more per ClusterIP and
+    /// address of the node [default: as many as there are].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=16_777_216))]
+    pub max_frontends: Option<u32>,
+    /// Service ports, counted once per family, in maps that keep this size [default: as many as there are].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub max_services: Option<u32>,
+    /// Endpoints, counted once per service port, in maps that keep this size [default: as many as there are].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub max_endpoints: Option<u32>,
+    /// UDP sockets and connections that are remembered at a time, in maps that keep this size [default: as many as are
+    /// in use].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub max_sockets: Option<u32>,
+    /// Clients with session affinity that are remembered at a time, counted once per service port, in a map that keeps
+    /// this size [default: as many as are in use].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub max_affinities: Option<u32>,
+    /// Entries of flows of packets that are remembered at a time, two for each connection, in a map that keeps this size
+    /// [default: as many as are in use].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub max_flows: Option<u32>,
 }
 
-impl From<CapacityArgs> for Capacities {
-    /// Slots are twice the endpoints, since a set takes the next power of two; a name takes at most
-    /// eight cells in most clusters.
-    fn from(args: CapacityArgs) -> Self {
-        Self {
-            frontends: args.max_frontends,
-            services: args.max_services,
-            slots: args.max_endpoints.saturating_mul(2).next_power_of_two(),
-            backends: args.max_endpoints,
-            name_cells: args.max_services.saturating_mul(8).next_power_of_two().max(128),
-            sockets: args.max_sockets,
-            affinities: args.max_affinities,
-            flows: args.max_flows,
-            ..Self::default()
-        }
+impl CapacityArgs {
+    /// What maps may grow to, and their sizes at first.
+    pub fn on(&self, machine: &Machine) -> (Limits, Capacities) {
+        let fixed = Fixed {
+            frontends: self.max_frontends,
+            services: self.max_services,
+            endpoints: self.max_endpoints,
+            sockets: self.max_sockets,
+            affinities: self.max_affinities,
+            flows: self.max_flows,
+        };
+        let limits = machine.limits(self.map_memory.map(|MemoryQuantity(bytes)| bytes), fixed);
+        (limits, limits.first(machine.memory))
     }
 }
 

@@ -24,7 +24,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let question = question(args)?;
     let (answer, incomplete) = match &args.node {
         Some(node) if !args.paths.is_empty() => {
-            let offline = offline::program(&args.paths, node, &args.rules, &args.capacities.into())?;
+            let offline = offline::program(&args.paths, node, &args.rules, &args.capacities)?;
             let mut answer = ask(offline.engine.writer(), &question)?;
             name_rivals(&mut answer, &question, &offline.engine.conflicts());
             (answer, offline.incomplete)

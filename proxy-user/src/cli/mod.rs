@@ -6,6 +6,7 @@
 mod agent;
 mod args;
 mod asked;
+mod cleanup;
 mod config;
 mod doctor;
 mod document;
@@ -19,6 +20,7 @@ mod offline;
 mod packet_args;
 mod plan;
 mod problems;
+mod quantity;
 mod run;
 mod run_args;
 mod span;
@@ -29,8 +31,7 @@ mod top;
 mod trace;
 mod watch_args;
 
-use crate::kernel::KernelError;
-use std::{io::IsTerminal as _, path::Path, process::ExitCode};
+use std::{io::IsTerminal as _, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the command that the process was given.
@@ -59,30 +60,13 @@ pub fn main() -> ExitCode {
         args::Command::Doctor(args) => return doctor::doctor(&args),
         args::Command::Trace(args) => trace::trace(&args),
         args::Command::Top(args) => top::top(&args),
-        args::Command::Cleanup(pins) => {
-            cleanup(&pins.pin_path).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
-        }
+        args::Command::Cleanup(args) => cleanup::cleanup(&args),
         args::Command::MountBpffs(pins) => {
             crate::kernel::mount_bpffs(&pins.pin_path).map(|_| ExitCode::SUCCESS).map_err(anyhow::Error::from)
         }
         args::Command::Demo(args) => crate::demo::demo(&args.manifests),
     };
     outcome.unwrap_or_else(|error| exit::failed(&error))
-}
-
-/// Removes what is pinned, and says whether there was something: a wrong pin path looks like a clean node otherwise.
-fn cleanup(pin_path: &Path) -> Result<(), KernelError> {
-    let was_there = pin_path.exists();
-    crate::kernel::remove(pin_path)?;
-    let path = pin_path.display();
-    if was_there {
-        tracing::info!("every program is detached, and every pin below {path} is removed");
-    } else {
-        tracing::warn!(
-            "nothing is pinned at {path}: where an agent ran with another --pin-path, give that one"
-        );
-    }
-    Ok(())
 }
 
 /// Log lines go to standard error, in colour on a terminal unless NO_COLOR is set (no-color.org);

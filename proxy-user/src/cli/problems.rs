@@ -2,12 +2,13 @@
 
 use crate::{
     cluster::Cluster,
-    engine::{Rules, SyncReport},
+    engine::{Growth, Rules, SyncReport},
     select::NodePortAddresses,
     server::News,
     source::{Severity, manifests::Problem},
     table::{Conflict, Full},
     view::KeyParts,
+    writer::{Fixed, Size},
 };
 use proxy_common::abi::Scope;
 use std::{collections::BTreeSet, net::SocketAddr};
@@ -30,13 +31,38 @@ pub fn log_problems(problems: &[Problem]) -> bool {
 /// Service ports and Services that are named of those that one thing is wrong with; the others are counted.
 pub const NAMED: usize = 10;
 
-/// What to do about a full map.
-pub fn remedy(full: &Full) -> &'static str {
-    match full.map {
-        "FRONTENDS4" | "FRONTENDS6" => "Give --max-frontends",
-        "SERVICES" | "NAMES" => "Give --max-services",
-        "SLOTS" | "BACKENDS" => "Give --max-endpoints",
+/// What to do about a full map: one that grows has met the limit of memory, one of a chosen size keeps it.
+pub fn remedy(full: &Full, fixed: Option<&Fixed>) -> &'static str {
+    let size = Size::of_map(full.map);
+    if let (Some(fixed), Some(size)) = (fixed, size)
+        && fixed.get(size).is_none()
+    {
+        return "Raise --map-memory";
+    }
+    match size {
+        Some(Size::Frontends) => "Raise --max-frontends",
+        Some(Size::Services | Size::NameCells) => "Raise --max-services",
+        Some(Size::Slots | Size::Backends) => "Raise --max-endpoints",
         _ => "Use fewer source ranges",
+    }
+}
+
+/// What a growth has changed: `service ports 4096 to 16384, ...`.
+pub fn growth_text(Growth { before, after, took }: &Growth) -> String {
+    let changed = Size::all().filter(|size| before.get(*size) != after.get(*size));
+    let changed = changed.map(|size| format!("{} {} to {}", size.name(), before.get(size), after.get(size)));
+    format!("maps have grown in {took:?}: {}", changed.collect::<Vec<_>>().join(", "))
+}
+
+/// Says what maps have grown, and what kept them from it.
+pub fn log_growth(report: &SyncReport) {
+    for growth in &report.growths {
+        tracing::info!("{}", growth_text(growth));
+    }
+    if let Some(why) = &report.growth_failed {
+        tracing::error!(
+            "maps could not be made larger: {why}; those that are there go on, and it is tried again in a while"
+        );
     }
 }
 
@@ -63,8 +89,8 @@ pub fn log_room(report: &SyncReport) {
         let count = of_map().count();
         tracing::warn!(
             "{full}: {count} service ports do not fit wholly. What was programmed stays, and they are tried again \
-             when there is room. {} for more of it; maps that are pinned already keep their size",
-            remedy(&full)
+             when there is room. {} for more of it",
+            remedy(&full, report.fixed.as_ref())
         );
     }
     if let Some(full) = &report.node_unplaced {

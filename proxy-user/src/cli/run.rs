@@ -8,6 +8,7 @@ use super::{
 use crate::{
     dataplane::{Dataplane, Options},
     engine::Rules,
+    kernel::Machine,
     model::Event,
     recorder::{EventRecorder, Notice, Reason},
     select::NodePortAddresses,
@@ -49,11 +50,13 @@ async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
         first.events.push(event);
         addresses = Some(follower);
     }
+    let (limits, capacities) = args.capacities.on(&Machine::here());
     let options = Options::default();
     let options = Options {
         cgroup: args.cgroup.clone().unwrap_or(options.cgroup),
         pin_path: args.pins.pin_path.clone(),
-        capacities: args.capacities.into(),
+        capacities,
+        limits,
         ..options
     };
     let dataplane = Dataplane::open(node, rules.clone(), &options)?;

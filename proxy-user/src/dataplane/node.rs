@@ -2,8 +2,11 @@
 
 use super::{DataplaneError, DeviceReport, Options, agent, devices::Devices};
 use crate::{
-    engine::{Engine, Rules, SyncReport, Unplaced},
-    kernel::{Closed, Collected, Collector, Kernel, KernelMaps, Programs, close_stale_sockets},
+    engine::{Engine, Remembered, Rules, SyncReport, Unplaced},
+    kernel::{
+        Closed, Collected, Collector, Kernel, KernelError, KernelMaps, Programs, RememberedCount,
+        close_stale_sockets,
+    },
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
     view::{PortView, decode},
@@ -12,7 +15,10 @@ use crate::{
 use proxy_common::abi::{Counter, DeviceEntry, PacketSettings};
 use rustix::time::{ClockId, clock_gettime};
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Balances a node's connections to Services while it is told what the cluster holds.
 ///
@@ -25,6 +31,7 @@ pub struct Dataplane {
     programs: Programs,
     devices: Devices,
     collector: Collector,
+    count: RememberedCount,
     /// No other version of Shunt serves beside this one.
     alone: bool,
 }
@@ -45,6 +52,7 @@ impl Dataplane {
             programs,
             devices: Devices::default(),
             collector: Collector::default(),
+            count: RememberedCount::default(),
             alone: false,
         })
     }
@@ -207,6 +215,32 @@ impl Dataplane {
         Ok(self.engine.writer().collect_flows(&mut self.collector, now)?)
     }
 
+    /// Counts the entries of the maps that programs write, but for FLOWS: some of them with each call. The result comes
+    /// with the last part.
+    ///
+    /// # Errors
+    /// Of the call that failed; the next one begins again.
+    pub fn count_remembered(&mut self) -> Result<Option<Remembered>, DataplaneError> {
+        let now = clock_gettime(ClockId::Monotonic);
+        let now = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        Ok(self.engine.writer().count_remembered(&mut self.count, now)?)
+    }
+
+    /// Has the maps grow that programs write, where more than 80 % of one is in use; true if they have. At leisure, and
+    /// with a pause between two calls: who floods the node with connections must not have it do nothing else. The next
+    /// [`Self::sync`] reports it.
+    pub fn grow_remembered(&mut self, used: &Remembered) -> bool {
+        let programs = &mut self.programs;
+        self.engine.grow_remembered(used, |maps, sizes| grow(programs, maps, sizes))
+    }
+
+    /// Tries growth again that failed, with the next [`Self::sync`]; true if one had failed.
+    pub const fn allow_growth(&mut self) -> bool {
+        let was_barred = self.engine.is_growth_barred();
+        self.engine.allow_growth();
+        was_barred
+    }
+
     /// Service ports that do not fit into the maps. They are tried again whenever room appears.
     #[must_use]
     pub fn unplaced(&self) -> Vec<Unplaced> {
@@ -240,4 +274,11 @@ impl Dataplane {
     pub const fn engine(&self) -> &Engine<KernelMaps> {
         &self.engine
     }
+}
+
+/// Has the kernel's maps grow.
+fn grow(programs: &mut Programs, maps: &mut KernelMaps, sizes: &Capacities) -> Result<Duration, KernelError> {
+    let start = Instant::now();
+    let _ = (programs, maps, sizes); // TODO-BRIDGE
+    Ok(start.elapsed())
 }

@@ -10,6 +10,7 @@ use crate::{
     writer::{Capacities, Limits, MapReader, Size, WriteError, Writer},
 };
 use proxy_common::abi::{Scope, ServiceFlags};
+use smallvec::SmallVec;
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
 /// A map that is fuller than this is to grow, percent.
@@ -32,8 +33,10 @@ pub struct Growth {
 /// Entries in use of the maps that programs write, as far as they were counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Remembered {
-    /// Of UDP_FLOWS or of REVERSE, the fuller of the two.
-    pub sockets: Option<u32>,
+    /// Of UDP_FLOWS.
+    pub udp_flows: Option<u32>,
+    /// Of REVERSE.
+    pub reverse: Option<u32>,
     /// Of AFFINITY, those that have not run out.
     pub affinities: Option<u32>,
     /// Of FLOWS.
@@ -184,8 +187,11 @@ impl<W: Writer> Engine<W> {
         let limits = self.growing.limits.as_ref().filter(|_| !self.growing.barred)?;
         let now = &self.growing.now;
         let mut wanted = *now;
-        let counted =
-            [(Size::Sockets, used.sockets), (Size::Affinities, used.affinities), (Size::Flows, used.flows)];
+        let counted = [
+            (Size::Sockets, used.udp_flows.max(used.reverse)),
+            (Size::Affinities, used.affinities),
+            (Size::Flows, used.flows),
+        ];
         for (size, used) in counted.into_iter().filter(|(size, _)| limits.fixed.get(*size).is_none()) {
             wanted.set(size, larger(size, now.get(size), used.unwrap_or(0), false));
         }
@@ -231,7 +237,7 @@ impl<W: Writer> Engine<W> {
             self.cluster.services().for_each(|known| self.add_service(known, &mut more));
             return used.max(&more);
         }
-        let is_new = |index: usize| self.programmed.get(index).is_none_or(|handles| handles.is_empty());
+        let is_new = |index: usize| self.programmed.get(index).is_none_or(SmallVec::is_empty);
         let new = self.cluster.dirty().filter(|id| is_new(id.index()));
         for known in new.chain(self.waiting.keys().copied()).filter_map(|id| self.cluster.service(id)) {
             self.add_service(known, &mut more);

@@ -141,28 +141,10 @@ fn create_dir(path: &Path) -> Result<(), KernelError> {
         .map_err(|source| KernelError::path(path, "mkdir", source))
 }
 
-/// Removes every pin under the pin path, of all ABI versions, and the directories; links in `link_order` first.
-/// What Shunt did not make stays.
+/// Removes what is pinned of the other versions of the ABI, links in `link_order` first; returns which there were.
 ///
 /// # Errors
 /// [`KernelError::Path`]; what could be removed before is.
-pub fn clear(pin_path: &Path, link_order: &[&str]) -> Result<(), KernelError> {
-    for version in versions(pin_path)? {
-        clear_version(&pin_path.join(version), link_order)?;
-    }
-    match fs::remove_dir(pin_path) {
-        // A mount point, or a directory with something of somebody else's in it.
-        Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => {
-            Ok(())
-        }
-        removed => ignore_missing(removed, pin_path, "rmdir"),
-    }
-}
-
-/// As [`clear`], but only for the other versions of the ABI; returns which there were.
-///
-/// # Errors
-/// As there.
 pub fn clear_others(pin_path: &Path, link_order: &[&str]) -> Result<Vec<String>, KernelError> {
     let others: Vec<_> =
         versions(pin_path)?.into_iter().filter(|name| *name != directory(ABI_VERSION)).collect();
@@ -173,7 +155,7 @@ pub fn clear_others(pin_path: &Path, link_order: &[&str]) -> Result<Vec<String>,
 }
 
 /// The versions of the ABI that have a directory in the pin path.
-pub fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
+pub(super) fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
     let names =
         entries(pin_path)?.into_iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
     Ok(names.filter(|name| is_version(name)).collect())
@@ -202,7 +184,7 @@ pub fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelEr
 }
 
 /// What is in a directory; nothing if there is none.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
     let failed = |source| KernelError::path(dir, "read directory", source);
     match fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),
@@ -250,14 +232,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_bpffs_is_cleaned_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let pin = dir.path().join("v1/links/precious");
-        fs::create_dir_all(pin.parent().unwrap()).unwrap();
-        fs::write(&pin, "").unwrap();
-        let error = super::super::handle::remove(dir.path()).unwrap_err();
-        assert!(matches!(error, KernelError::NoBpffs { .. }) && pin.exists(), "{error}");
-        refuse_others(&dir.path().join("nowhere")).unwrap();
+    fn a_path_that_does_not_exist_is_on_no_other_file_system() {
+        refuse_others(&tempfile::tempdir().unwrap().path().join("nowhere")).unwrap();
     }
 
     #[test]

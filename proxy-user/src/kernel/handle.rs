@@ -1,21 +1,21 @@
 //! The handle on everything that Shunt has in the kernel.
 
-use super::attach::{Attached, Attachment, DETACH_ORDER};
+use super::attach::{Attached, Attachment};
 use super::bpffs::{self, PinDirs};
 use super::cgroup::Cgroup;
 use super::error::KernelError;
 use super::features::{self, Features};
 use super::loader::{Load, load, put_stages};
 use super::lock::PinLock;
+use super::machine::Machine;
 use super::maps::KernelMaps;
 use super::object;
-use super::packets::{self, PacketPrograms};
+use super::packets::PacketPrograms;
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
 use super::sys::Access;
 use super::transition::{self, After, Making};
-use crate::writer::Capacities;
-use std::io::ErrorKind;
+use crate::writer::{Capacities, Fixed, Limits};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Options {
     pub pin_path: PathBuf,
     /// Sizes of maps that are made; a map that is adopted keeps its size.
     pub capacities: Capacities,
+    /// How far maps may grow.
+    pub limits: Limits,
     /// aya-log level of programs built with log statements: 0 is off, 5 is trace.
     pub log_level: u8,
     /// Attaches the packet programs by filters of clsact qdiscs, even where the kernel has tcx.
@@ -35,12 +37,15 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// All sockets of the node, and the usual place for pins.
+    /// All sockets of the node, the usual place for pins, and sizes that follow the machine.
     fn default() -> Self {
+        let machine = Machine::here();
+        let limits = machine.limits(None, Fixed::default());
         Self {
             cgroup: super::cgroup::mount_point().unwrap_or_else(|| "/sys/fs/cgroup".into()),
             pin_path: "/sys/fs/bpf/shunt".into(),
-            capacities: Capacities::default(),
+            capacities: limits.first(machine.memory),
+            limits,
             log_level: 0,
             clsact: false,
         }
@@ -164,23 +169,6 @@ impl Kernel {
     pub fn features(&self) -> Features {
         self.programs.features()
     }
-}
-
-/// Detaches every program and removes every pin under a pin path. No agent may be running there. Filters of clsact
-/// qdiscs are removed from the calling thread's network namespace, so that should be the node's.
-///
-/// # Errors
-/// [`KernelError::NoBpffs`] before anything is removed, [`KernelError::Locked`], or [`KernelError::Path`]. A pin path
-/// that does not exist is no error.
-pub fn remove(pin_path: &Path) -> Result<(), KernelError> {
-    bpffs::refuse_others(pin_path)?;
-    let _lock = match PinLock::acquire(pin_path) {
-        // Filters outlive pins that somebody has removed.
-        Err(KernelError::Path { source, .. }) if source.kind() == ErrorKind::NotFound => None,
-        lock => Some(lock?),
-    };
-    packets::clear(pin_path, |_| true)?;
-    bpffs::clear(pin_path, &DETACH_ORDER)
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ use super::layout;
 use super::lock;
 use super::object::{self, MapName};
 use super::packets::{self, DeviceAttachment};
+use super::remembered::RememberedCount;
 use super::shape::MapShape;
 use super::stats::{read_counters, read_stats};
 use super::sys::{Access, MapFd};
 use super::transition::instance::Instances;
 use super::wire::MappedArray;
+use crate::engine::Remembered;
 use crate::writer::{Capacities, FrontendKey, MapReader, Name, PrefixKey, WriteError};
 use proxy_common::abi::{
     AffinityEntry, AffinityKey, AgentEntry, BackendEntry, BackendRef, Counter, FrontendValue, NodeEntry,
@@ -48,8 +50,8 @@ pub struct PinnedMaps {
     pub(super) trace: MappedArray<TraceLease>,
     pub(super) events: MapFd,
     pub(super) stats: MapFd,
-    affinity: MapFd,
-    udp_flows: MapFd,
+    pub(super) affinity: MapFd,
+    pub(super) udp_flows: MapFd,
     pub(super) reverse: MapFd,
     counters: MapFd,
     pub(super) agent: MappedArray<AgentEntry>,
@@ -151,6 +153,19 @@ impl PinnedMaps {
     /// the start of the map.
     pub fn collect_flows(&self, collector: &mut Collector, now: u32) -> Result<Collected, WriteError> {
         collector.step(&self.flows, now).map_err(|source| failed(object::FLOWS, "aging by batches", source))
+    }
+
+    /// Counts some of the entries of the maps that programs write, but for FLOWS. `now` is CLOCK_MONOTONIC in
+    /// nanoseconds; the result comes with the last part.
+    ///
+    /// # Errors
+    /// Of BPF_MAP_LOOKUP_BATCH; the next call begins again.
+    pub fn count_remembered(
+        &self,
+        count: &mut RememberedCount,
+        now: u64,
+    ) -> Result<Option<Remembered>, WriteError> {
+        count.step(self, now)
     }
 
     /// What the agent says of itself: the last one that had these maps.

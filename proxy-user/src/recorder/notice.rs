@@ -19,6 +19,10 @@ pub enum Reason {
     Starting,
     /// A map has no room for a Service, or for what is to be said of the node.
     MapFull,
+    /// Maps were made larger.
+    MapsGrown,
+    /// Maps could not be made larger.
+    MapsNotGrown,
     /// A `healthCheckNodePort` is not answered. Kube-proxy's word.
     FailedToStartServiceHealthcheck,
     /// `/healthz` is not answered. Kube-proxy's word.
@@ -46,6 +50,8 @@ impl Reason {
         match self {
             Self::Starting => "Starting",
             Self::MapFull => "MapFull",
+            Self::MapsGrown => "MapsGrown",
+            Self::MapsNotGrown => "MapsNotGrown",
             Self::FailedToStartServiceHealthcheck => "FailedToStartServiceHealthcheck",
             Self::FailedToStartProxierHealthcheck => "FailedToStartProxierHealthcheck",
             Self::FailedToStartMetricServer => "FailedToStartMetricServer",
@@ -66,6 +72,7 @@ impl Reason {
                 "StartKubeProxyReplacement"
             }
             Self::MapFull | Self::AddressConflict => "ProgramService",
+            Self::MapsGrown | Self::MapsNotGrown => "GrowMaps",
             Self::FailedToStartServiceHealthcheck => "Listen",
             Self::ConfigIgnored => "ReadConfiguration",
             Self::ListHeldBack | Self::ListReleased | Self::ListForbidden => "ListObjects",
@@ -76,7 +83,7 @@ impl Reason {
     /// False for what is as it should be (`type: Normal`).
     #[must_use]
     pub const fn is_warning(self) -> bool {
-        !matches!(self, Self::Starting | Self::ListReleased)
+        !matches!(self, Self::Starting | Self::ListReleased | Self::MapsGrown)
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch::{self, Receiver, Sender};
 
 /// Changes come in crowds (an interface that goes down loses all its addresses): the list is read once they
 /// have been quiet for so long, but not later than [`LATEST`] after the first.
@@ -43,7 +43,7 @@ pub struct NetlinkError {
 /// What to follow.
 pub(super) trait Followed: Send + 'static {
     /// The whole of it.
-    type List: PartialEq + Clone + Send + 'static;
+    type List: PartialEq + Clone + Send + Sync + 'static;
     /// Its name, for errors.
     const WHAT: &str;
     /// Name of the thread; the kernel shows 15 bytes.
@@ -66,7 +66,8 @@ pub(super) trait Followed: Send + 'static {
 /// Follows it in the network namespace that it was started in.
 #[derive(Debug)]
 pub(super) struct Follower<F: Followed> {
-    lists: UnboundedReceiver<F::List>,
+    /// The last one: those before it are of no use to anybody.
+    lists: Receiver<Option<F::List>>,
 }
 
 impl<F: Followed> Follower<F> {
@@ -74,7 +75,7 @@ impl<F: Followed> Follower<F> {
     pub fn start() -> Result<(Self, F::List), NetlinkError> {
         let failed = |source| NetlinkError { what: F::WHAT, call: "clone", source };
         let (first, started) = std::sync::mpsc::sync_channel(1);
-        let (sender, lists) = unbounded_channel();
+        let (sender, lists) = watch::channel(None);
         let follow = move || match Follow::<F>::start() {
             Ok((mut follow, list)) => {
                 let _ = first.send(Ok(list));
@@ -89,13 +90,15 @@ impl<F: Followed> Follower<F> {
         Ok((Self { lists }, list))
     }
 
-    /// The next list that differs from the last; waits for ever once the thread has ended. No list is lost
-    /// if it is dropped before it has ended.
+    /// The newest list, once there is one that was not given yet; waits for ever once the thread has ended.
+    /// Cancel-safe.
     pub async fn next(&mut self) -> F::List {
-        match self.lists.recv().await {
-            Some(list) => list,
-            None => std::future::pending().await,
+        if self.lists.changed().await.is_ok()
+            && let Some(list) = self.lists.borrow_and_update().clone()
+        {
+            return list;
         }
+        std::future::pending().await
     }
 }
 
@@ -117,7 +120,7 @@ impl<F: Followed> Follow<F> {
     }
 
     /// Reports changes for as long as somebody listens.
-    fn run(&mut self, listener: &UnboundedSender<F::List>) {
+    fn run(&mut self, listener: &Sender<Option<F::List>>) {
         let mut changed = false;
         while !listener.is_closed() {
             changed |= self.notified(PAUSE);
@@ -131,8 +134,7 @@ impl<F: Followed> Follow<F> {
                     changed = false;
                     if list != self.reported {
                         self.reported.clone_from(&list);
-                        // Nobody listens only at the end of the process.
-                        let _ = listener.send(list);
+                        listener.send_replace(Some(list));
                     }
                 }
                 Err(error) => tracing::warn!("{error}; tried again in {PAUSE:?}"),

@@ -123,7 +123,7 @@ impl Fixed {
 /// Twice these sizes, halved so many times.
 fn scaled(sizes: &Capacities, halvings: u32) -> Capacities {
     let mut scaled = *sizes;
-    Size::all().for_each(|size| scaled.set(size, sizes.get(size) * 2 >> halvings));
+    Size::all().for_each(|size| scaled.set(size, (sizes.get(size) * 2) >> halvings));
     scaled
 }
 

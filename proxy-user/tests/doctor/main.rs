@@ -2,9 +2,14 @@
 #![cfg(feature = "agent")]
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
+mod agents;
+mod attachments;
 #[path = "../command/mod.rs"]
 mod command;
 #[path = "../golden/mod.rs"]
 mod golden;
 mod healthy;
+mod maps;
+mod node;
+mod pins;
 mod scene;

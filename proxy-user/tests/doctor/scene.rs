@@ -1,15 +1,21 @@
 //! A node in a network namespace, with a device to the world, an agent, and the doctor.
 
 use crate::command::{Agent, Said, Site, copy_examples, shunt};
+use proxy_common::abi::ABI_VERSION;
 use serde_json::Value;
 use shunt::lab::Namespace;
-use std::process::Command;
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 pub struct Scene {
     pub site: Site,
     pub node: Namespace,
     /// The other end of the node's device.
-    _world: Namespace,
+    world: Namespace,
 }
 
 /// What an agent of this scene is told.
@@ -21,7 +27,7 @@ impl Scene {
         let (node, world) = (Namespace::new("node").unwrap(), Namespace::new("world").unwrap());
         node.forward().unwrap();
         node.connect("up0", &world, "down0").unwrap();
-        let scene = Self { site: Site::new(), node, _world: world };
+        let scene = Self { site: Site::new(), node, world };
         copy_examples(&scene.site.manifests());
         scene
     }
@@ -41,6 +47,43 @@ impl Scene {
         let mut command = self.site.run(&self.site.manifests(), more);
         self.node.enter_command(&mut command);
         command
+    }
+
+    /// `shunt run` on this node that follows an API server.
+    pub fn follow(&self, kubeconfig: &Path) -> Command {
+        let mut command = shunt(&["run", "--node", "lab-node", "--kubeconfig"]);
+        command.arg(kubeconfig).arg("--cgroup").arg(self.site.cgroup.path());
+        command.args(["--pin-path", &self.site.pins()]);
+        self.node.enter_command(&mut command);
+        command
+    }
+
+    pub fn link(&self, name: &str) -> PathBuf {
+        Path::new(&self.site.pins()).join(format!("v{ABI_VERSION}/links")).join(name)
+    }
+
+    pub fn map(&self, name: &str) -> PathBuf {
+        Path::new(&self.site.pins()).join(format!("v{ABI_VERSION}/maps")).join(name)
+    }
+
+    /// Another device of the node's.
+    pub fn add_device(&self, name: &str) {
+        self.node.connect(name, &self.world, name).unwrap();
+    }
+
+    /// A sample of the agent's metrics.
+    pub fn sample(&self, name: &str) -> f64 {
+        let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 10_249);
+        let page = self.node.run(|| {
+            let mut stream = TcpStream::connect(at).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+            let mut page = String::new();
+            stream.read_to_string(&mut page).unwrap();
+            page
+        });
+        let page = page.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
     }
 
     /// What the doctor says on the node.
@@ -85,6 +128,19 @@ impl Diagnosis {
         assert!(text("what").contains(what), "{what:?} is not in: {}", text("what"));
         assert!(text("remedy").contains(remedy), "{remedy:?} is not in: {}", text("remedy"));
         assert!(!text("why").is_empty());
+    }
+
+    /// How bad it is, where it was found.
+    pub fn severity(&self, id: &str) -> Option<String> {
+        let findings = self.json["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|finding| finding["id"] == id)?;
+        Some(finding["severity"].as_str().unwrap().to_owned())
+    }
+
+    /// The names of the checks.
+    pub fn checks(&self) -> Vec<&str> {
+        let checks = self.json["checks"].as_array().unwrap();
+        checks.iter().map(|check| check["check"].as_str().unwrap()).collect()
     }
 
     /// What a check noted for programs.

@@ -2,8 +2,8 @@
 
 use crate::stage::{Stage, tools};
 use serde_json::json;
-use shunt::lab::{Program, control_plane::Tools, lan::Node, run};
-use std::{env, fs, path::PathBuf, process::Command, time::Duration};
+use shunt::lab::{Program, control_plane::Tools, lan::Node};
+use std::{env, fs, path::PathBuf, process::Command};
 use tempfile::TempDir;
 
 /// The ServiceAccount that kube-proxies are.
@@ -11,9 +11,6 @@ const ACCOUNT: &str = "kube-proxy";
 
 /// Networks of all pods.
 const PODS: &str = "10.244.0.0/16,fd00:10:244::/48";
-
-/// The longest that a cleanup may take.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// kube-proxy on one node, in one mode.
 pub struct KubeProxy<'a> {
@@ -70,12 +67,6 @@ impl<'a> KubeProxy<'a> {
     /// Ends it. Its rules stay.
     pub fn kill(&mut self) {
         assert!(self.process.take().is_some(), "it does not run");
-    }
-
-    /// `kube-proxy --cleanup` on the node.
-    pub fn clean_up(&self) {
-        let done = run(self.node, self.command().arg("--cleanup"), LIMIT).unwrap();
-        assert!(done.status.success(), "{}: {done:?}", self.mode);
     }
 
     fn command(&self) -> Command {

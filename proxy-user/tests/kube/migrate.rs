@@ -202,7 +202,11 @@ fn a_node_moves_from_kube_proxy_to_shunt_and_back() {
     let all = names(["web-1", "web-2", "web-3"]);
     sides.iter().for_each(|side| side.serves("by Shunt, beside the rules", &all));
     for side in &sides {
-        side.proxy.clean_up();
+        let (pins, cgroup) = (side.agent.site.pins(), side.agent.site.cgroup.path().to_str().unwrap());
+        let mut cleanup =
+            command::shunt(&["cleanup", "--kube-proxy", "--pin-path", &pins, "--cgroup", cgroup]);
+        let done = run(side.agent.place(), &mut cleanup, PATIENCE).unwrap();
+        assert!(done.status.success(), "{}: {done:?}", side.proxy.mode);
         let left = side.agent.place().run(|| kube_proxy(false)).unwrap().unwrap();
         assert!(left.is_empty(), "{}: {left}", side.proxy.mode);
         assert_eq!(side.left_behind(), names([]), "{}", side.proxy.mode);

@@ -84,9 +84,10 @@ impl Client {
 
     /// Takes the next batch.
     pub async fn step(&mut self) {
-        let Batch { events, problems, triggers, notices, synced } =
+        let Batch { events, came, problems, triggers, notices, synced } =
             within("a batch comes", self.source.next()).await;
         assert!(synced || !self.synced, "synced stays");
+        assert_eq!(came.is_some(), !events.is_empty());
         self.synced = synced;
         self.triggers += triggers.len();
         self.problems.extend(problems);

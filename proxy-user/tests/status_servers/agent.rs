@@ -65,6 +65,7 @@ fn program(dataplane: &mut Dataplane, metrics: &Metrics, events: Vec<Event>, ful
     dataplane.settle().unwrap();
     let engine = dataplane.engine();
     metrics.filled(engine.usage(), engine.writer().capacities());
+    metrics.limited(1 << 30);
 }
 
 /// Calls of bpf(2) are counted for the whole process, so these tests run one at a time.

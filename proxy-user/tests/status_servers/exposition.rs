@@ -22,6 +22,7 @@ pub fn start() -> SystemTime {
 pub fn everything(format: Format) -> String {
     let metrics = Metrics::new(start());
     metrics.filled(Usage::default(), Capacities::default());
+    metrics.limited(64 << 20);
     metrics.aged(10, 4);
     metrics.encode(format, Some(kernel()), Some(api()))
 }

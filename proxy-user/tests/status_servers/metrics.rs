@@ -9,9 +9,11 @@ use super::{
     promtool::{accepts_page, promtool},
 };
 use shunt::{
-    engine::SyncReport,
+    engine::{Growth, Remembered, SyncReport},
     model::Family,
     server::{ApiSnapshot, Format, Metrics, MetricsPages, MetricsServer, PROXY_MODE},
+    table::Usage,
+    writer::Capacities,
 };
 use std::{
     net::{SocketAddr, TcpListener},
@@ -118,6 +120,34 @@ fn syncs_changes_and_operations_are_counted() {
     ] {
         assert_eq!(samples.get(name), Some(&value), "{name}");
     }
+}
+
+#[test]
+fn growths_are_counted_by_map() {
+    let metrics = Metrics::new(start());
+    let before = Capacities::default();
+    let after = Capacities { services: 2 * before.services, backends: 2 * before.backends, ..before };
+    let growth = Growth { before, after, took: Duration::from_millis(5) };
+    let grown = SyncReport { growths: vec![growth, growth], ..SyncReport::default() };
+    let refused = SyncReport { growth_failed: Some("ENOMEM".to_owned()), ..SyncReport::default() };
+    [grown, refused].iter().for_each(|report| metrics.synced(report, Duration::ZERO, false, start()));
+    metrics.filled(Usage::default(), after);
+    metrics.limited(1 << 30);
+    metrics.remembered(&Remembered { reverse: Some(7), ..Remembered::default() });
+    let text = metrics.encode(Format::Classic, None, None);
+    let samples = samples(&text);
+    for (name, value) in [
+        ("shunt_map_growths_total{map=\"SERVICES\"}", 2.0),
+        ("shunt_map_growths_total{map=\"STATS\"}", 2.0),
+        ("shunt_map_growths_total{map=\"BACKENDS\"}", 2.0),
+        ("shunt_map_growths_total{map=\"FLOWS\"}", 0.0),
+        ("shunt_map_growth_failures_total", 1.0),
+        ("shunt_map_memory_limit_bytes", 1_073_741_824.0),
+        ("shunt_map_entries{map=\"REVERSE\"}", 7.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name}");
+    }
+    assert!(!samples.contains_key("shunt_map_entries{map=\"AFFINITY\"}"), "nobody counted them");
 }
 
 /// kube-proxy's rule: a trigger before the start of the process says nothing about this process.

@@ -77,6 +77,7 @@ fn directory_of_rules() -> String {
 fn prometheus_reads_every_sample_and_the_dashboard_finds_them() {
     let metrics = worked();
     metrics.filled(Usage::default(), Capacities::default());
+    metrics.limited(64 << 20);
     metrics.aged(10, 4);
     let at = free("127.77.5.1");
     let pages = MetricsPages { api: Some(Box::new(api)), ..MetricsPages::default() };

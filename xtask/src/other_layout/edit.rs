@@ -42,6 +42,29 @@ pub fn add(sources: &mut Sources, file: &str, before: &str, more: u32) -> Result
     replace(sources, file, &old, &new)
 }
 
+/// Puts something behind the version of the workspace's packages, in the lock files too.
+///
+/// # Errors
+/// They do not all have the version that the workspace says.
+pub fn rename_version(sources: &mut Sources, suffix: &str) -> Result<()> {
+    let before = "[workspace.package]\nversion = \"";
+    let text = sources.text("Cargo.toml")?;
+    let (_, rest) = text.split_once(before).with_context(|| format!("Cargo.toml has no {before:?}"))?;
+    let (version, _) = rest.split_once('"').context("the version in Cargo.toml has no end")?;
+    let (old, new) = (format!("{before}{version}\""), format!("{before}{version}{suffix}\""));
+    replace(sources, "Cargo.toml", &old, &new)?;
+    for (lock, packages) in [
+        ("Cargo.lock", &["benches", "proxy-common", "proxy-user", "xtask"][..]),
+        ("proxy-ebpf/Cargo.lock", &["proxy-common"]),
+    ] {
+        for package in packages {
+            let line = format!("name = \"{package}\"\nversion = \"{version}");
+            replace(sources, lock, &format!("{line}\"\n"), &format!("{line}{suffix}\"\n"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives a struct's fields another order and, in front of them, one more of 8 bytes, which is zero wherever a value is
 /// made of all its fields. The assertion of its size goes along.
 ///

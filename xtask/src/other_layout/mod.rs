@@ -108,7 +108,10 @@ fn change(sources: &mut Sources) -> Result<()> {
     // Another hash of a frontend's key: xxHash's factor gives way to another odd one.
     edit::replace(sources, &abi("frontend"), "0x9e37_79b1", "0xc2b2_ae3d")?;
     let bin = |name: &str| format!("[[bin]]\nname = \"{name}\"");
-    edit::replace(sources, "proxy-user/Cargo.toml", &bin("shunt"), &bin(BINARY))
+    edit::replace(sources, "proxy-user/Cargo.toml", &bin("shunt"), &bin(BINARY))?;
+    // Cargo tells packages of two checkouts in one target directory apart by their versions alone: a workspace's own
+    // directory does not count.
+    edit::rename_version(sources, "-other-layout")
 }
 
 /// Leaves a file alone that is the same already, so that nobody takes it for a new one; never writes into one that runs.

@@ -21,10 +21,12 @@ use crate::{
     report::{Figure, Report, Target},
 };
 use anyhow::{Context as _, Result};
-use peer::Peer;
-use site::Site;
+pub(super) use fill::wait;
+pub(super) use peer::Peer;
+pub(super) use site::Site;
 use std::{path::Path, thread, time::Duration};
-use updates::{Latencies, Updates};
+use updates::Latencies;
+pub(super) use updates::{Pace, Updates};
 
 /// Endpoints of every service, in one slice.
 const ENDPOINTS: u32 = super::ENDPOINTS;
@@ -137,7 +139,7 @@ fn measure(
     found: &mut Found,
 ) -> Result<()> {
     let mut site = Site::start(peer, agent, plane)?;
-    let filled = fill::wait(&mut site, cluster)?;
+    let filled = wait(&mut site, cluster)?;
     found.first.push(filled.first.as_secs_f64());
     found.last.push(filled.last.as_secs_f64());
     found.fill_cpu.push(footprint::processor_time(site.cgroup())?);
@@ -145,11 +147,11 @@ fn measure(
     thread::sleep(amounts.rest);
     let mut steady = Memory::of(site.process())?.own();
     let before = footprint::processor_time(site.cgroup())?;
-    let many = updates.run(plane, &mut site, amounts.updates, updates::Pace::Rate(RATE))?;
+    let many = updates.run(plane, &mut site, amounts.updates, Pace::Rate(RATE))?;
     let taken = footprint::processor_time(site.cgroup())? - before;
     found.update_cpu.push(taken * 1_000.0 / f64::from(amounts.updates));
     found.many.extend(many);
-    found.lone.extend(updates.run(plane, &mut site, amounts.lone, updates::Pace::Lone)?);
+    found.lone.extend(updates.run(plane, &mut site, amounts.lone, Pace::Lone)?);
     fill::verify(&site, cluster)?;
     thread::sleep(amounts.rest);
     let memory = Memory::of(site.process())?;

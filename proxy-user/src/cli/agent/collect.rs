@@ -16,6 +16,8 @@ pub struct FlowCollection {
     due: Instant,
     looked: usize,
     removed: usize,
+    /// Entries that the last whole round has left.
+    entries: Option<u32>,
     /// The last round failed, and that was said.
     failed: bool,
     /// How many flows found no room and no source port, when it was looked at last.
@@ -25,12 +27,17 @@ pub struct FlowCollection {
 impl FlowCollection {
     /// The first round begins in a while.
     pub fn new(now: Instant) -> Self {
-        Self { due: now + ROUND, looked: 0, removed: 0, failed: false, dropped: [0; 2] }
+        Self { due: now + ROUND, looked: 0, removed: 0, entries: None, failed: false, dropped: [0; 2] }
     }
 
     /// When [`Self::step`] is to be called.
     pub const fn due(&self) -> Instant {
         self.due
+    }
+
+    /// Entries of FLOWS that the last whole round has left.
+    pub const fn entries(&self) -> Option<u32> {
+        self.entries
     }
 
     /// Does a part of the round.
@@ -43,6 +50,7 @@ impl FlowCollection {
                     let (looked, removed) = (self.looked, self.removed);
                     tracing::debug!(looked, removed, "aged the entries of flows");
                     metrics.aged(looked, removed);
+                    self.entries = u32::try_from(looked.saturating_sub(removed)).ok();
                     (self.looked, self.removed, self.failed) = (0, 0, false);
                     self.report(dataplane);
                     ROUND
@@ -69,7 +77,7 @@ impl FlowCollection {
         let [full, ports] = [0, 1].map(|index| dropped[index].saturating_sub(self.dropped[index]));
         self.dropped = dropped;
         if full > 0 {
-            tracing::warn!(dropped = full, "flows found no room in FLOWS: --max-flows makes it larger");
+            tracing::warn!(dropped = full, "flows found no room in FLOWS");
         }
         if ports > 0 {
             tracing::warn!(

@@ -2,14 +2,14 @@
 
 use crate::source::manifests::{Changes, ManifestError, ManifestWatcher};
 use std::{path::PathBuf, thread, time::Duration};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
 /// How soon the thread notices that nobody listens any more.
 const LISTENING: Duration = Duration::from_secs(1);
 
 /// A stream of changes.
 pub struct Follower {
-    changes: UnboundedReceiver<Changes>,
+    changes: Receiver<Changes>,
 }
 
 impl Follower {
@@ -19,12 +19,13 @@ impl Follower {
     /// Where a path cannot be read.
     pub fn start(paths: Vec<PathBuf>) -> Result<(Self, Changes), ManifestError> {
         let (watcher, first) = ManifestWatcher::start(paths)?;
-        let (sender, changes) = unbounded_channel();
+        // One waits at most: while the agent is busy, later ones are read as one.
+        let (sender, changes) = channel(1);
         thread::spawn(move || {
             while !sender.is_closed() {
                 if let Some(changes) = watcher.recv_timeout(LISTENING) {
                     // Nobody listens only at the end of the process.
-                    let _ = sender.send(changes);
+                    let _ = sender.blocking_send(changes);
                 }
             }
         });

@@ -22,6 +22,8 @@ use std::time::{Instant, SystemTime};
 pub struct Incoming {
     /// In an order in which they can be applied.
     pub events: Vec<Event>,
+    /// When the oldest of them came to this process.
+    pub came: Option<Instant>,
     /// Every object has been told once: the kernel may be written. Once said, it stays so.
     pub listed: bool,
     /// Whether all that is listed could be read, where that is another answer than before: if not, what a former agent has
@@ -36,7 +38,7 @@ pub struct Incoming {
 impl Incoming {
     /// Something that the node itself has noticed.
     pub fn event(event: Event) -> Self {
-        Self { events: vec![event], ..Self::default() }
+        Self { events: vec![event], came: Some(Instant::now()), ..Self::default() }
     }
 }
 
@@ -139,15 +141,16 @@ impl From<Changes> for Incoming {
         if complete == Some(false) {
             tracing::warn!("not all manifests could be read: what a former agent left stays until they can");
         }
-        Self { events, listed: true, complete, ..Self::default() }
+        let came = Some(Instant::now());
+        Self { events, came, listed: true, complete, ..Self::default() }
     }
 }
 
 impl From<Batch> for Incoming {
-    fn from(Batch { events, problems, triggers, notices, synced }: Batch) -> Self {
+    fn from(Batch { events, came, problems, triggers, notices, synced }: Batch) -> Self {
         problems.iter().for_each(|problem| problems::log(problem.severity, problem));
         let notices = notices.iter().map(notice).collect();
-        Self { events, listed: synced, triggers, notices, ..Self::default() }
+        Self { events, came, listed: synced, triggers, notices, ..Self::default() }
     }
 }
 

@@ -72,7 +72,7 @@ impl KubeProxyWatch {
 fn advice(found: &Leftovers) -> String {
     let remedy = match found.mode() {
         Some(mode) => format!(
-            "keep kube-proxy off this node, then remove what its {mode} mode left with `kube-proxy --cleanup` there"
+            "keep kube-proxy off this node, then remove what its {mode} mode left with `shunt cleanup --kube-proxy` there"
         ),
         None => "keep kube-proxy off this node, or whoever else listens there".to_owned(),
     };
@@ -107,6 +107,6 @@ mod tests {
             "{text}"
         );
         let text = advice(&[Leftover::Port(10_256)].into_iter().collect());
-        assert!(text.contains("port 10256") && !text.contains("--cleanup"), "{text}");
+        assert!(text.contains("port 10256") && !text.contains("cleanup"), "{text}");
     }
 }

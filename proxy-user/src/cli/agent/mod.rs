@@ -15,7 +15,9 @@ mod notices;
 mod own_node;
 mod packets;
 mod programming;
+mod room;
 mod stale;
+mod sync_log;
 mod tell;
 
 pub use incoming::{Incoming, Prepared, api_snapshot};

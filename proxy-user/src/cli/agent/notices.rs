@@ -1,6 +1,6 @@
 //! What an operator must know of a sync and of the servers, as Events: the log says the same.
 
-use super::super::problems::{NAMED, conflict_text, remedy};
+use super::super::problems::{NAMED, conflict_text, growth_text, remedy};
 use crate::{
     engine::SyncReport,
     recorder::{Notice, Reason},
@@ -16,8 +16,10 @@ pub fn room(report: &SyncReport) -> Vec<Notice> {
         *maps.entry(unplaced.full).or_default() += 1;
     }
     let nodes = maps.iter().map(|(full, count)| {
-        let note =
-            format!("{full}: {count} service ports do not fit wholly. {} for more of it", remedy(full));
+        let note = format!(
+            "{full}: {count} service ports do not fit wholly. {} for more of it",
+            remedy(full, report.fixed.as_ref())
+        );
         Notice::node(Reason::MapFull, note)
     });
     let own = report.node_unplaced.iter().map(|full| {
@@ -29,6 +31,15 @@ pub fn room(report: &SyncReport) -> Vec<Notice> {
         .take(NAMED)
         .map(|unplaced| Notice::service(&unplaced.port.service, Reason::MapFull, unplaced.to_string()));
     nodes.chain(own).chain(services).collect()
+}
+
+/// Maps that were made larger, and what kept them from it: at the Node.
+pub fn growth(report: &SyncReport) -> Vec<Notice> {
+    let grown = report.growths.iter().map(|growth| Notice::node(Reason::MapsGrown, growth_text(growth)));
+    let failed = report.growth_failed.iter();
+    let failed =
+        failed.map(|why| Notice::node(Reason::MapsNotGrown, format!("maps could not be made larger: {why}")));
+    grown.chain(failed).collect()
 }
 
 /// Frontends that more than one Service claims: at each Service that has to do without.

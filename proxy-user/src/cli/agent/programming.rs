@@ -1,8 +1,13 @@
 //! From what the agent is told to the kernel, and from what came of it to everybody who asks.
 
 use super::{
-    Incoming, OwnNode, Packets, Teller, added::added, collect::FlowCollection, kube_proxy::KubeProxyWatch,
+    Incoming, OwnNode, Packets, Teller,
+    added::added,
+    collect::FlowCollection,
+    kube_proxy::KubeProxyWatch,
+    room::RoomWatch,
     stale::StaleSockets,
+    sync_log::{Applied, SyncLog},
 };
 use crate::{
     cli::problems,
@@ -24,12 +29,12 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait before a failed sync is tried again.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// After so long without a change, what was freed is given back: at leisure, before anybody needs it.
+/// After so long without a change, what is done at leisure is due: what was freed is given back before anybody needs
+/// it, and Services that claim one frontend are looked for, which means looking at all of them.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Looking for Services that claim one frontend means looking at all of them: at leisure too, but where
-/// changes never end, every so often.
-const CONFLICTS: Duration = Duration::from_secs(10);
+/// Where changes never end, it is due every so often.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// Keeps the dataplane true to what it is told.
 pub struct Agent {
@@ -52,11 +57,15 @@ pub struct Agent {
     next: Next,
     /// Frontends that more than one Service claims, as they were told.
     conflicts: Vec<Conflict>,
-    /// When they were looked for.
-    looked: Instant,
+    /// When it has done what is done at leisure.
+    rested: Instant,
+    /// When the oldest change came that is not programmed yet.
+    since: Option<Instant>,
+    log: SyncLog,
     stale: StaleSockets,
     packets: Packets,
     flows: FlowCollection,
+    room: RoomWatch,
     kube_proxy: KubeProxyWatch,
 }
 
@@ -66,8 +75,8 @@ pub struct Agent {
 enum Next {
     /// The kernel refused something: try again then.
     Retry(Instant),
-    /// Give back what was freed, if nothing changes until then.
-    Settle(Instant),
+    /// Do what is done at leisure, if nothing changes until then.
+    Rest(Instant),
     /// Wait for a change.
     Nothing,
 }
@@ -99,6 +108,9 @@ impl Agent {
     pub fn new(parts: Parts) -> Self {
         let Parts { mut dataplane, health, health_checks, metrics, teller, rules, mut own_node, .. } = parts;
         own_node.first().into_iter().for_each(|event| dataplane.apply(event));
+        if let Some(limits) = dataplane.engine().limits() {
+            metrics.limited(limits.memory);
+        }
         let now = Instant::now();
         let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);
         let mut agent = Self {
@@ -115,10 +127,13 @@ impl Agent {
             retry: RETRY_MIN,
             next: Next::Nothing,
             conflicts: Vec::new(),
-            looked: now,
+            rested: now,
+            since: None,
+            log: SyncLog::new(now),
             stale: StaleSockets::default(),
             packets: parts.packets,
             flows: FlowCollection::new(now),
+            room: RoomWatch::new(now),
             kube_proxy: KubeProxyWatch::new(handover, now),
         };
         // Before a packet is translated for the first time.
@@ -128,35 +143,52 @@ impl Agent {
 
     /// Waits until something of its own is due, and does it.
     pub async fn work(&mut self) {
-        let (retry, settle) = match self.next {
+        let (retry, rest) = match self.next {
             Next::Retry(at) => (Some(at), None),
-            Next::Settle(at) => (None, Some(at)),
+            Next::Rest(at) => (None, Some(at)),
             Next::Nothing => (None, None),
         };
         let refused = self.packets.due();
         tokio::select! {
             devices = self.packets.changed() => self.packets.take(devices, &mut self.dataplane),
             () = until(Some(self.flows.due())) => self.flows.step(&mut self.dataplane, &self.metrics),
+            () = until(Some(self.room.due())) => self.look_for_room(),
             () = until(Some(self.kube_proxy.due())) => self.look_for_kube_proxy(),
             () = until(refused) => self.packets.attach(&mut self.dataplane),
             () = until(self.stale.due()) => {
                 self.stale.close(&self.dataplane, &self.metrics, Instant::now());
             }
             () = until(retry) => self.program(Incoming::default()),
-            () = until(settle) => self.settle(),
+            () = until(rest) => self.rest(),
         }
         // Devices come and go without a sync.
         self.metrics.devices_wanted(self.packets.wanted());
     }
 
     /// Nothing has changed for a while.
-    fn settle(&mut self) {
+    fn rest(&mut self) {
         self.next = Next::Nothing;
+        if let Some(rest) = self.log.rest() {
+            rest.log();
+        }
+        self.tidy();
+    }
+
+    /// Gives back what was freed, and looks for conflicts.
+    fn tidy(&mut self) {
+        self.rested = Instant::now();
         if let Err(error) = self.dataplane.settle() {
             tracing::warn!("{error}; what was freed waits until somebody needs the room");
         }
         self.measure_room();
         self.look_for_conflicts();
+    }
+
+    /// Counts what the programs remember, and has their maps grow; tries again what could not grow before.
+    fn look_for_room(&mut self) {
+        if self.room.step(&mut self.dataplane, self.flows.entries(), &self.metrics) {
+            self.program(Incoming::default());
+        }
     }
 
     /// Looks for kube-proxy, whose connections are left to the kernel.
@@ -171,7 +203,7 @@ impl Agent {
         found.retain(problems::is_conflict);
         self.teller.conflicts(added(&self.conflicts, &found));
         self.metrics.conflicts(found.len());
-        (self.conflicts, self.looked) = (found, Instant::now());
+        self.conflicts = found;
     }
 
     /// Takes changes in, and programs them once all was told.
@@ -190,6 +222,7 @@ impl Agent {
             self.metrics.triggered(family, at);
         }
         self.listed |= incoming.listed;
+        self.since = self.since.or(incoming.came);
         if !self.listed {
             return;
         }
@@ -238,8 +271,14 @@ impl Agent {
         self.metrics.sync_failed(start.elapsed(), !self.ready);
         let wait = self.retry;
         self.retry = (wait * 2).min(RETRY_MAX);
-        tracing::error!("{error}; what is programmed stays, and the rest is tried again in {wait:?}");
-        self.next = Next::Retry(Instant::now() + wait);
+        let now = Instant::now();
+        if let Some(failures) = self.log.failed(now) {
+            let again = if failures > 1 { format!(" ({failures} times)") } else { String::new() };
+            tracing::error!(
+                "{error}{again}; what is programmed stays, and the rest is tried again in {wait:?}"
+            );
+        }
+        self.next = Next::Retry(now + wait);
     }
 
     /// The kernel has all that was told.
@@ -248,8 +287,12 @@ impl Agent {
         self.health.applied();
         self.packets.synced(&mut self.dataplane);
         self.teller.room(&report);
-        let took = start.elapsed();
+        let (now, took) = (Instant::now(), start.elapsed());
         self.measure(&report, took);
+        // The first one waits for the lists: that is no age of a change.
+        if let Some(since) = self.since.take().filter(|_| self.ready) {
+            self.metrics.aged_change(now.saturating_duration_since(since));
+        }
         let (services, stores) = (report.services, report.stores);
         let frontends = report.puts + report.deletes;
         if !std::mem::replace(&mut self.ready, true) {
@@ -258,14 +301,17 @@ impl Agent {
             tracing::info!(services, stores, frontends, ?took, "{ready}");
             self.health.ready();
             self.teller.record([Notice::node(Reason::Starting, ready)]);
-        } else if events + services + stores + frontends > 0 {
-            tracing::info!(events, services, stores, frontends, ?took, "applied changes");
+        } else {
+            let sync = Applied { syncs: 1, events, services, stores, frontends, took };
+            if let Some(applied) = self.log.applied(sync, now) {
+                applied.log();
+            }
         }
         self.health_checks.follow(report.health);
-        if self.looked.elapsed() > CONFLICTS {
-            self.look_for_conflicts();
+        if now.saturating_duration_since(self.rested) > BUSY {
+            self.tidy();
         }
-        self.next = Next::Settle(Instant::now() + IDLE);
+        self.next = Next::Rest(now + IDLE);
     }
 
     /// Writes down what a sync has done.

@@ -22,10 +22,11 @@ impl Teller {
         }
     }
 
-    /// What found no room in a sync, and what has found it since.
+    /// Maps that have grown; what found no room in a sync, and what has found it since.
     pub fn room(&self, report: &SyncReport) {
+        problems::log_growth(report);
         problems::log_room(report);
-        self.record(notices::room(report));
+        self.record(notices::growth(report).into_iter().chain(notices::room(report)));
     }
 
     /// Frontends that more than one Service claims.

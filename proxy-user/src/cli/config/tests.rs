@@ -58,6 +58,7 @@ fn samples(arg: &Arg, directory: &Path) -> [String; 2] {
         (_, "LEVEL") => ["debug", "shunt=trace"],
         (_, "URL") => ["https://10.0.0.2:6443", "https://10.0.0.3:6443"],
         (_, "DURATION") => ["1m30s", "500ms"],
+        (_, "SIZE") => ["64Mi", "1.5G"],
         (_, "ADDRESS:PORT") => ["127.0.0.1:17", "[::1]:18"],
         (_, "LOW-HIGH") => ["1700-1799", "1800-1899"],
         (_, "primary|all|CIDR,...") => ["all", "10.0.0.0/8,fd00::/8"],

@@ -25,7 +25,7 @@ pub struct LeftoversError {
 /// [`LeftoversError`], without CAP_NET_ADMIN above all.
 pub fn kube_proxy(ports: bool) -> Result<Leftovers, LeftoversError> {
     let mut found = Vec::new();
-    let families = [Family::Ip, Family::Ip6];
+    let families = Family::BOTH;
     let fail = |what| move |source| LeftoversError { what, source };
     if let Some(mut tables) = NfTables::open().map_err(fail("nfnetlink"))? {
         for (family, protocol) in families.into_iter().zip(NFPROTO) {

@@ -1,13 +1,25 @@
 //! What kube-proxy has on a node: its tables, chains, device and ports. It may have been there before Shunt, or come
-//! back; nothing removes it but `kube-proxy --cleanup`.
+//! back; only `kube-proxy --cleanup` and `shunt cleanup --kube-proxy` remove it ([`remove_kube_proxy`]).
 //!
 //! kubelet has chains of its own (KUBE-IPTABLES-HINT, KUBE-FIREWALL, KUBE-KUBELET-CANARY, and before Kubernetes 1.28
 //! KUBE-MARK-MASQ, KUBE-MARK-DROP and KUBE-POSTROUTING), which are to stay: KUBE-SERVICES is the one that only kube-proxy
 //! makes, in each of its modes with iptables.
 
+mod legacy;
 mod look;
+mod names;
+mod removal;
+mod running;
+mod select;
+mod trace;
 
 pub use look::{LeftoversError, kube_proxy};
+pub use removal::{Removal, RemovalError, find_kube_proxy, remove_kube_proxy};
+pub use running::kube_proxy_processes;
+pub(super) use select::{Chains, Rule};
+pub use trace::{Remark, Trace};
+
+use crate::kernel::sys::NFPROTO;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -29,6 +41,19 @@ pub enum Family {
     Ip,
     /// IPv6.
     Ip6,
+}
+
+impl Family {
+    /// Both.
+    const BOTH: [Self; 2] = [Self::Ip, Self::Ip6];
+
+    /// Of [`NFPROTO`].
+    const fn protocol(self) -> u8 {
+        match self {
+            Self::Ip => NFPROTO[0],
+            Self::Ip6 => NFPROTO[1],
+        }
+    }
 }
 
 /// Which of the kernel's two iptables holds a chain.
@@ -98,15 +123,23 @@ impl fmt::Display for Family {
     }
 }
 
+/// The command that lists what is there.
+const fn tool_name(tool: Tool, family: Family) -> &'static str {
+    match (tool, family) {
+        (Tool::Nft, Family::Ip) => "iptables-nft",
+        (Tool::Nft, Family::Ip6) => "ip6tables-nft",
+        (Tool::Legacy, Family::Ip) => "iptables-legacy",
+        (Tool::Legacy, Family::Ip6) => "ip6tables-legacy",
+    }
+}
+
 impl fmt::Display for Leftover {
     /// As the tools that list it call it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Table(family) => write!(f, "nftables table {family} {TABLE}"),
             Self::Chain(tool, family) => {
-                let version = if *family == Family::Ip6 { "6" } else { "" };
-                let tool = if *tool == Tool::Nft { "nft" } else { "legacy" };
-                write!(f, "ip{version}tables-{tool} chain {CHAIN}")
+                write!(f, "{} chain {CHAIN}", tool_name(*tool, *family))
             }
             Self::Device => write!(f, "device {DEVICE}"),
             Self::Port(port) => write!(f, "a listener on port {port}"),

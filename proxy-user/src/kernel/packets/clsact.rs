@@ -110,13 +110,33 @@ pub fn clear(pin_path: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(), Ker
     let mut tc = open()?;
     let pin_path = absolute(pin_path);
     for device in devices()? {
-        remove(&mut tc, device, |filter| {
-            let name = filter.name.as_deref().map(Path::new);
-            let version = name.and_then(|name| version_of(name.strip_prefix(&pin_path).ok()?));
-            version.is_some_and(&unwanted)
-        })?;
+        remove(&mut tc, device, |filter| version(filter, &pin_path).is_some_and(&unwanted))?;
     }
     Ok(())
+}
+
+/// The filters of one pin path, by the index of their device.
+///
+/// # Errors
+/// [`KernelError::Device`].
+pub fn filters(pin_path: &Path) -> Result<Vec<(u32, String)>, KernelError> {
+    let mut tc = open()?;
+    let pin_path = absolute(pin_path);
+    let mut found = Vec::new();
+    for device in devices()? {
+        for hook in PacketHook::BOTH.into_iter().rev() {
+            let filters = tc.filters(device, hook.tc());
+            let filters = filters.map_err(|source| KernelError::device(device, "RTM_GETTFILTER", source))?;
+            let own = filters.into_iter().filter(|filter| version(filter, &pin_path).is_some());
+            found.extend(own.filter_map(|filter| Some((device, filter.name?))));
+        }
+    }
+    Ok(found)
+}
+
+/// The version of the ABI that a filter of this pin path belongs to.
+fn version<'a>(filter: &'a Filter, pin_path: &Path) -> Option<&'a str> {
+    version_of(Path::new(filter.name.as_deref()?).strip_prefix(pin_path).ok()?)
 }
 
 /// Removes filters, and the qdisc if that leaves it empty.

@@ -111,6 +111,31 @@ pub fn has_device(name: &str) -> io::Result<bool> {
     }
 }
 
+/// The kind (`IFLA_INFO_KIND`) of the device of that name in the network namespace of the calling thread, empty where the
+/// kernel knows none; `None` if there is no such device.
+///
+/// # Errors
+/// Of RTM_GETLINK.
+pub fn device_kind(name: &str) -> io::Result<Option<String>> {
+    let mut request = Link::default().as_bytes().to_vec();
+    push_attribute(&mut request, libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
+    match Netlink::open(None)?.get(libc::RTM_GETLINK, &request, link) {
+        Ok(found) => Ok(found.map(|device| device.kind.to_string())),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a device from the network namespace of the calling thread.
+///
+/// # Errors
+/// Of RTM_DELLINK; ENODEV: there is none.
+pub fn remove_device(name: &str) -> io::Result<()> {
+    let mut request = Link::default().as_bytes().to_vec();
+    push_attribute(&mut request, libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
+    Netlink::open(None)?.change(libc::RTM_DELLINK, 0, &request)
+}
+
 fn link(payload: &[u8]) -> Option<Device> {
     let (Link { link_type, index, flags, .. }, rest) = Link::read_from_prefix(payload).ok()?;
     let mut device = Device { index, link_type, up: flags & libc::IFF_UP as u32 != 0, ..Device::default() };

@@ -6,7 +6,7 @@ use std::io;
 use zerocopy::IntoBytes;
 
 /// include/uapi/linux/netfilter/nfnetlink.h.
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
+pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// include/uapi/linux/netfilter/nf_tables.h, as those below.
 const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_GETCHAIN: u16 = 4;
@@ -19,7 +19,7 @@ pub const NFPROTO: [u8; 2] = [2, 10];
 
 /// A conversation with nf_tables of the network namespace of the thread that began it.
 #[derive(Debug)]
-pub struct NfTables(Netlink);
+pub struct NfTables(pub(super) Netlink);
 
 impl NfTables {
     /// `None`: the kernel has no netfilter.
@@ -64,7 +64,7 @@ impl NfTables {
 }
 
 /// `struct nfgenmsg` and the names, each with the zero that ends it.
-fn request(family: u8, names: &[(u16, &str)]) -> Vec<u8> {
+pub(super) fn request(family: u8, names: &[(u16, &str)]) -> Vec<u8> {
     let mut request = [family, 0, 0, 0].as_bytes().to_vec();
     for (kind, name) in names {
         push_attribute(&mut request, *kind, format!("{name}\0").as_bytes());

@@ -2,7 +2,7 @@
 //! bpf(2) here and no unsafe: rustix has the socket, zerocopy the messages.
 
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_send_buffer_size_force, set_socket_timeout};
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, connect, netlink, recv, send,
     socket_with,
@@ -20,6 +20,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// How often a dump is begun that the kernel says was disturbed.
 const ATTEMPTS: u32 = 4;
+
+/// The last number that is an error: of ipset's, which begin at 4096 and have 256 places for those of a type.
+const LAST_ERROR: i32 = -(4096 + 511);
 
 /// `struct nlmsghdr`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -85,6 +88,79 @@ impl Netlink {
         Err(io::ErrorKind::Interrupted.into())
     }
 
+    /// Asks for one thing; what `found` makes of the last message that it could read. `None`: of none.
+    ///
+    /// # Errors
+    /// As for [`Self::change`].
+    pub fn get<T>(
+        &mut self,
+        kind: u16,
+        payload: &[u8],
+        mut found: impl FnMut(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        let mut last = None;
+        self.ask(kind, libc::NLM_F_ACK, payload)?;
+        self.answer(|_, payload| last = found(payload).or(last.take()))?;
+        Ok(last)
+    }
+
+    /// Asks for changes of which the kernel makes all or none: the first request opens the batch and the last one
+    /// ends it (nfnetlink). Nothing but the one before that is acknowledged, so that no answer is lost in a long one.
+    ///
+    /// # Errors
+    /// As for [`Self::change`], with the place of the request that was refused.
+    pub fn batch(&mut self, requests: &[(u16, Vec<u8>)]) -> Result<(), (Option<usize>, io::Error)> {
+        let nowhere = |error: io::Error| (None, error);
+        let acknowledged = requests.len().saturating_sub(2);
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::new();
+        for (place, (kind, payload)) in requests.iter().enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            let ack = if place == acknowledged { libc::NLM_F_ACK } else { 0 };
+            let header = Header {
+                length: (size_of::<Header>() + payload.len()) as u32,
+                kind: *kind,
+                flags: (ack | libc::NLM_F_REQUEST) as u16,
+                sequence: self.sequence,
+                port: 0,
+            };
+            bytes.extend(header.as_bytes());
+            bytes.extend(payload);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        // A batch is one datagram, which must fit into what the socket may have under way, bookkeeping included.
+        set_socket_send_buffer_size_force(&self.socket, 2 * bytes.len() + LARGEST)
+            .map_err(|error| nowhere(error.into()))?;
+        retry_on_intr(|| send(&self.socket, &bytes, SendFlags::empty()))
+            .map_err(|error| nowhere(error.into()))?;
+        let mut refused = None;
+        loop {
+            let received = retry_on_intr(|| recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::TRUNC));
+            let (_, length) = received.map_err(|error| match error {
+                Errno::AGAIN => nowhere(io::ErrorKind::TimedOut.into()),
+                error => nowhere(error.into()),
+            })?;
+            let part = self.buffer.get(..length).ok_or_else(|| nowhere(io::ErrorKind::InvalidData.into()))?;
+            for message in messages(part) {
+                let (header, payload) = message.map_err(nowhere)?;
+                let place = header.sequence.wrapping_sub(first) as usize;
+                if i32::from(header.kind) != libc::NLMSG_ERROR || place >= requests.len() {
+                    continue;
+                }
+                if let Err(error) = status(payload) {
+                    // What is told of the first request is told of the batch; nothing has to follow.
+                    if place == 0 {
+                        return Err((None, error));
+                    }
+                    refused.get_or_insert((Some(place), error));
+                }
+                if place == acknowledged {
+                    return refused.map_or(Ok(()), Err);
+                }
+            }
+        }
+    }
+
     fn ask(&mut self, kind: u16, flags: i32, payload: &[u8]) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let length = (size_of::<Header>() + payload.len()) as u32;
@@ -141,11 +217,11 @@ fn messages(mut rest: &[u8]) -> impl Iterator<Item = io::Result<(Header, &[u8])>
 }
 
 /// The end of a dump (NLMSG_DONE) and the answer to a command (NLMSG_ERROR) both begin with zero or a
-/// negative errno.
+/// negative errno; ipset has numbers of its own behind those (`enum ipset_errno`).
 fn status(payload: &[u8]) -> io::Result<()> {
     match i32::read_from_prefix(payload) {
         Ok((0, _)) => Ok(()),
-        Ok((errno @ -4095..0, _)) => Err(io::Error::from_raw_os_error(-errno)),
+        Ok((errno @ LAST_ERROR..0, _)) => Err(io::Error::from_raw_os_error(-errno)),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }

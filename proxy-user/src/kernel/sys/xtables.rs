@@ -1,4 +1,5 @@
-//! The rules of a table of the older iptables (ip_tables), as the kernel hands them to `iptables-legacy`: one block.
+//! The rules of a table of the older iptables (ip_tables), as the kernel hands them to `iptables-legacy` and takes
+//! them from it: one block.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,6 +13,9 @@ const HEAD: usize = 30;
 /// IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES of linux/netfilter_ipv4/ip_tables.h; those of ip6_tables.h are the same.
 const GET_INFO: i32 = 64;
 const GET_ENTRIES: i32 = 65;
+/// IPT_SO_SET_REPLACE and IPT_SO_SET_ADD_COUNTERS.
+const SET_REPLACE: i32 = 64;
+const SET_ADD_COUNTERS: i32 = 65;
 
 /// `struct ipt_getinfo`.
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
@@ -32,6 +36,51 @@ struct Entries {
     name: [u8; NAME],
     size: u32,
     pad: u32,
+}
+
+/// `struct ipt_replace`, before the entries.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Replace {
+    name: [u8; NAME],
+    hooks: u32,
+    count: u32,
+    size: u32,
+    entries: [u32; 5],
+    underflows: [u32; 5],
+    /// How many entries the table has now; EAGAIN if it has not.
+    old_count: u32,
+    /// Where the kernel puts the counters of those.
+    counters: u64,
+}
+
+/// `struct xt_counters_info`, before the counters.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct AddCounters {
+    name: [u8; NAME],
+    count: u32,
+    pad: u32,
+}
+
+/// `struct xt_counters`: packets and bytes.
+type Counter = [u64; 2];
+
+/// What a table holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct XtRules {
+    /// Whether the entries are `struct ip6t_entry` and not `struct ipt_entry`.
+    pub ipv6: bool,
+    /// The hooks (`NF_INET_*`) at which the table is asked, one bit each.
+    pub hooks: u32,
+    /// Where the chain of each hook begins in the block.
+    pub entries: [u32; 5],
+    /// Where its policy stands, the last rule of that chain.
+    pub underflows: [u32; 5],
+    /// How many entries there are.
+    pub count: u32,
+    /// The entries.
+    pub block: Vec<u8>,
 }
 
 /// A table of the network namespace of the calling thread.
@@ -76,13 +125,73 @@ impl Xtable {
     /// # Errors
     /// `PermissionDenied`: no CAP_NET_ADMIN. EAGAIN: it changed meanwhile.
     pub fn has_chain(&self, chain: &str) -> io::Result<bool> {
+        Ok(names_chain(&self.read()?.block, chain))
+    }
+
+    /// The whole table.
+    ///
+    /// # Errors
+    /// As for [`Self::has_chain`].
+    pub fn read(&self) -> io::Result<XtRules> {
         let mut info = Info { name: self.name, ..Info::default() };
         self.get(GET_INFO, info.as_mut_bytes())?;
         let head = Entries { name: self.name, size: info.size, pad: 0 };
         let mut block = head.as_bytes().to_vec();
         block.resize(block.len() + info.size as usize, 0);
         self.get(GET_ENTRIES, &mut block)?;
-        Ok(names_chain(&block, chain))
+        block.drain(..size_of::<Entries>());
+        Ok(XtRules {
+            ipv6: self.level == libc::IPPROTO_IPV6,
+            hooks: info.hooks,
+            entries: info.entries,
+            underflows: info.underflows,
+            count: info.count,
+            block,
+        })
+    }
+
+    /// Puts other rules in the place of all those of the table, in one step. `origins` says which entry of the table
+    /// each new one was, so that it keeps its counter; what is counted meanwhile counts too.
+    ///
+    /// # Errors
+    /// EAGAIN: the table has not `old_count` entries any more, and is unchanged. Or what the kernel finds wrong with the
+    /// rules. Or, with the rules in place, of giving them their counters.
+    pub fn replace(&self, old_count: u32, new: &XtRules, origins: &[usize]) -> io::Result<()> {
+        let mut old: Vec<Counter> = vec![[0; 2]; old_count as usize];
+        let head = Replace {
+            name: self.name,
+            hooks: new.hooks,
+            count: new.count,
+            size: new.block.len() as u32,
+            entries: new.entries,
+            underflows: new.underflows,
+            old_count,
+            counters: old.as_mut_ptr() as u64,
+        };
+        // SAFETY: the kernel writes `old_count` counters (it refuses another number), and `old` has that many.
+        unsafe { self.set(SET_REPLACE, &[head.as_bytes(), &new.block].concat())? };
+        let mut counters = AddCounters { name: self.name, count: new.count, pad: 0 }.as_bytes().to_vec();
+        for origin in origins {
+            counters.extend(old.get(*origin).unwrap_or(&[0; 2]).as_bytes());
+        }
+        // SAFETY: no address is in it.
+        unsafe { self.set(SET_ADD_COUNTERS, &counters) }
+    }
+
+    /// # Safety
+    /// Where the value holds an address, the kernel may write there what `option` says.
+    unsafe fn set(&self, option: i32, value: &[u8]) -> io::Result<()> {
+        // SAFETY: `value` has so many bytes, which the kernel reads; the caller answers for addresses in them.
+        let result = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                self.level,
+                option,
+                value.as_ptr().cast(),
+                value.len() as libc::socklen_t,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     fn get(&self, option: i32, value: &mut [u8]) -> io::Result<()> {

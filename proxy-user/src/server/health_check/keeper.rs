@@ -3,6 +3,7 @@
 
 use super::{
     checked::Checked,
+    inbox::Inbox,
     news::{News, Problem, Trouble},
 };
 use crate::{
@@ -17,7 +18,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How often a trouble that lasts is news again.
 const REMIND: Duration = Duration::from_secs(600);
@@ -48,7 +48,7 @@ impl<F: FnMut(&News)> Keeper<F> {
     }
 
     /// Follows reports until nobody sends any more; then every port is free.
-    pub async fn run(mut self, mut reports: UnboundedReceiver<HealthReport>) {
+    pub async fn run(mut self, reports: &Inbox) {
         let mut next_try = None;
         loop {
             let pause = async {
@@ -58,7 +58,7 @@ impl<F: FnMut(&News)> Keeper<F> {
                 }
             };
             let touched = tokio::select! {
-                report = reports.recv() => match report {
+                report = reports.next() => match report {
                     Some(report) => self.follow(report).await,
                     None => break,
                 },

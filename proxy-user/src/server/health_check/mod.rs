@@ -5,6 +5,7 @@
 
 mod answer;
 mod checked;
+mod inbox;
 mod keeper;
 mod news;
 
@@ -12,6 +13,7 @@ pub use news::{News, Problem, Trouble};
 
 use super::ProxyHealth;
 use crate::engine::HealthReport;
+use inbox::Inbox;
 use keeper::Keeper;
 use std::{
     io,
@@ -19,7 +21,6 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// How the servers behave.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +40,8 @@ impl Default for Options {
 /// the network namespace in which they were started. Dropping it closes all of them.
 #[derive(Debug)]
 pub struct HealthCheckServers {
-    /// Dropped first, which ends the thread.
-    reports: Option<UnboundedSender<HealthReport>>,
+    /// Closed first, which ends the thread.
+    reports: Arc<Inbox>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -55,11 +56,12 @@ impl HealthCheckServers {
         tell: impl FnMut(&News) + Send + 'static,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (reports, received) = unbounded_channel();
+        let reports = Arc::new(Inbox::default());
+        let received = Arc::clone(&reports);
         let keeper = Keeper::new(health, options.retry, tell);
-        let serve = move || runtime.block_on(keeper.run(received));
+        let serve = move || runtime.block_on(keeper.run(&received));
         let thread = thread::Builder::new().name("servers".to_owned()).spawn(serve)?;
-        Ok(Self { reports: Some(reports), thread: Some(thread) })
+        Ok(Self { reports, thread: Some(thread) })
     }
 
     /// Answers from now on what a sync has reported. Does not wait until it does.
@@ -67,8 +69,8 @@ impl HealthCheckServers {
         if report == HealthReport::default() {
             return;
         }
-        let sent = self.reports.as_ref().is_some_and(|reports| reports.send(report).is_ok());
-        if !sent {
+        self.reports.put(report);
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             tracing::error!("the thread that answers health checks has ended");
         }
     }
@@ -76,7 +78,7 @@ impl HealthCheckServers {
 
 impl Drop for HealthCheckServers {
     fn drop(&mut self) {
-        self.reports = None;
+        self.reports.close();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that answered health checks panicked");
         }

@@ -19,7 +19,7 @@ pub struct KernelSnapshot {
     pub programs_in_effect: u64,
     /// Devices of the reader's network namespace whose packets are translated, both ways.
     pub devices_in_effect: u64,
-    /// Bytes of each map, as they were when the maps were opened.
+    /// Bytes of each map.
     pub memory: Vec<(MapName, u64)>,
     /// Service ports with a Local traffic policy that have endpoints, but none on this node: internal, then external
     /// policy; each by family, in the order of [`Family::BOTH`].
@@ -38,7 +38,6 @@ pub struct KernelReader {
 struct Open {
     maps: PinnedMaps,
     cgroup: Cgroup,
-    memory: Vec<(MapName, u64)>,
 }
 
 impl KernelReader {
@@ -55,18 +54,14 @@ impl KernelReader {
     pub fn read(&mut self) -> Result<KernelSnapshot, DataplaneError> {
         let open = match self.open.take().filter(|open| open.maps.are_pinned()) {
             Some(open) => open,
-            None => {
-                let (maps, cgroup) = (Kernel::read_only(&self.pin_path)?, Cgroup::open(&self.cgroup)?);
-                let memory = maps.memory()?;
-                Open { maps, cgroup, memory }
-            }
+            None => Open { maps: Kernel::read_only(&self.pin_path)?, cgroup: Cgroup::open(&self.cgroup)? },
         };
-        let Open { maps, cgroup, memory } = &open;
+        let Open { maps, cgroup } = &open;
         let snapshot = KernelSnapshot {
             counters: maps.counters()?,
             programs_in_effect: count(maps.attached(cgroup)?.iter().map(|program| program.effective)),
             devices_in_effect: count(maps.attached_devices()?.iter().map(DeviceAttachment::is_effective)),
-            memory: memory.clone(),
+            memory: maps.memory()?,
             no_local_endpoints: no_local_endpoints(maps),
         };
         self.open = Some(open);

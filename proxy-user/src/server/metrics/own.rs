@@ -4,7 +4,7 @@ use super::{
     api::ApiSnapshot,
     decisions::{outcome, path},
     kernel::KernelSnapshot,
-    page::Page,
+    page::{Labels, Page},
     state::State,
 };
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
 use proxy_common::abi::{ABI_VERSION, Counter};
 use std::fmt;
 
+/// Maps whose size follows [`Capacities`].
+pub(super) const MAPS: usize = 13;
+
 /// Writes what the agent has told.
 pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
     let abi = ABI_VERSION.to_string();
@@ -24,6 +27,11 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "shunt_sync_failures",
         "Syncs that failed because the kernel refused a call.",
         state.failures.get(),
+    )?;
+    page.histograms(
+        "shunt_change_age_seconds",
+        "Time from when the oldest change of a sync was read to when the maps held all of its changes, in seconds.",
+        [([] as Labels<'_, 0>, &state.change_age)],
     )?;
     let operations = [
         ("store", &state.stores),
@@ -82,10 +90,15 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
 
 fn write_maps(page: &mut Page<'_>, state: &State) -> fmt::Result {
     let maps = state.maps();
-    let used = maps.known.iter().flat_map(|(usage, _)| used(usage)).chain(
-        // Its entries come and go by packets; they are counted as they are aged.
-        maps.flows.map(|entries| ("FLOWS", u32::try_from(entries).unwrap_or(u32::MAX))),
-    );
+    // Their entries come and go by packets and sockets; they are counted now and then.
+    let remembered = [
+        ("FLOWS", maps.flows.map(|entries| u32::try_from(entries).unwrap_or(u32::MAX))),
+        ("UDP_FLOWS", maps.remembered.udp_flows),
+        ("REVERSE", maps.remembered.reverse),
+        ("AFFINITY", maps.remembered.affinities),
+    ];
+    let remembered = remembered.into_iter().filter_map(|(map, entries)| Some((map, entries?)));
+    let used = maps.known.iter().flat_map(|(usage, _)| used(usage)).chain(remembered);
     page.gauges(
         "shunt_map_entries",
         "Entries of a map that are in use.",
@@ -95,6 +108,21 @@ fn write_maps(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "shunt_map_capacity_entries",
         "Entries that a map has room for.",
         maps.known.iter().flat_map(|(_, room)| room_of(room)).map(|(map, count)| ([("map", map)], count)),
+    )?;
+    if let Some(bytes) = maps.limit {
+        let help = "Kernel memory that all maps together may grow to.";
+        page.gauge("shunt_map_memory_limit_bytes", help, bytes)?;
+    }
+    let growths = maps.known.iter().flat_map(|(_, room)| room_of(room)).zip(maps.growths);
+    page.counters(
+        "shunt_map_growths",
+        "Times that a map was made anew with more room.",
+        growths.map(|((map, _), count)| ([("map", map)], count)),
+    )?;
+    page.counter(
+        "shunt_map_growth_failures",
+        "Times that maps could not be made larger.",
+        state.growth_failures.get(),
     )
 }
 
@@ -113,7 +141,8 @@ fn used(usage: &Usage) -> [(&'static str, u32); 8] {
     ]
 }
 
-fn room_of(capacities: &Capacities) -> [(&'static str, u32); 12] {
+/// Each map whose size follows [`Capacities`], with its size.
+pub(super) fn room_of(capacities: &Capacities) -> [(&'static str, u32); MAPS] {
     let Capacities { frontends, services, slots, backends, name_cells, sockets, affinities, flows, prefixes } =
         *capacities;
     [
@@ -129,6 +158,7 @@ fn room_of(capacities: &Capacities) -> [(&'static str, u32); 12] {
         ("UDP_FLOWS", sockets),
         ("REVERSE", sockets),
         ("AFFINITY", affinities),
+        ("STATS", services),
     ]
 }
 
@@ -136,7 +166,7 @@ fn room_of(capacities: &Capacities) -> [(&'static str, u32); 12] {
 pub(super) fn write_kernel(page: &mut Page<'_>, state: &State, kernel: &KernelSnapshot) -> fmt::Result {
     page.gauges(
         "shunt_map_memory_bytes",
-        "Kernel memory of a map, as it was when the agent opened it.",
+        "Kernel memory of a map.",
         kernel.memory.iter().map(|(map, bytes)| ([("map", *map)], *bytes)),
     )?;
     page.gauges(

@@ -4,11 +4,12 @@ use super::{
     api::ApiSnapshot,
     exposition::Exposition,
     kernel::KernelSnapshot,
+    own::{MAPS, room_of},
     process::{self, ProcessSnapshot},
     text::Format,
 };
 use crate::{
-    engine::SyncReport,
+    engine::{Growth, Remembered, SyncReport},
     model::{Event, Family},
     server::Probe,
     table::Usage,
@@ -41,6 +42,7 @@ pub(super) struct State {
     pub partial: Histogram,
     /// In the order of [`Family::BOTH`].
     pub programming: [Histogram; 2],
+    pub change_age: Histogram,
     pub queued: Moment,
     pub synced: Moment,
     pub services: Changes,
@@ -54,6 +56,7 @@ pub(super) struct State {
     pub deletes: Count,
     pub prefixes: Count,
     pub grace_periods: Count,
+    pub growth_failures: Count,
     pub audits: Count,
     pub audit_writes: Count,
     pub unplaced: Count,
@@ -117,6 +120,12 @@ impl Changes {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Maps {
     pub known: Option<(Usage, Capacities)>,
+    /// Bytes that all maps together may take.
+    pub limit: Option<u64>,
+    /// How often each has grown, in the order of [`room_of`].
+    pub growths: [u64; MAPS],
+    /// As they were counted last; FLOWS apart.
+    pub remembered: Remembered,
     /// Entries of FLOWS, as the last round of aging found them.
     pub flows: Option<usize>,
 }
@@ -133,6 +142,8 @@ impl Metrics {
             full: sync(),
             partial: sync(),
             programming: [programming(), programming()],
+            // From 100 microseconds to 13 seconds.
+            change_age: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
             queued: Moment::default(),
             synced: Moment::default(),
             services: Changes::default(),
@@ -145,6 +156,7 @@ impl Metrics {
             deletes: Count::default(),
             prefixes: Count::default(),
             grace_periods: Count::default(),
+            growth_failures: Count::default(),
             audits: Count::default(),
             audit_writes: Count::default(),
             unplaced: Count::default(),
@@ -198,12 +210,24 @@ impl Metrics {
         state.deletes.add(report.deletes);
         state.prefixes.add(report.prefixes);
         state.grace_periods.add(report.grace_periods);
+        state.growth_failures.add(usize::from(report.growth_failed.is_some()));
+        for Growth { before, after, .. } in &report.growths {
+            let mut maps = locked(&state.maps);
+            let grown =
+                room_of(before).into_iter().zip(room_of(after)).map(|(before, after)| before != after);
+            maps.growths.iter_mut().zip(grown).for_each(|(count, grown)| *count += u64::from(grown));
+        }
         let triggers = std::mem::take(&mut *locked(&state.triggers));
         for (family, at) in triggers {
             // A clock that was set back in between.
             let late = now.duration_since(at).unwrap_or_default();
             state.programming[family as usize].observe(late.as_secs_f64());
         }
+    }
+
+    /// A sync succeeded; so long ago the oldest of its changes came to this process.
+    pub fn aged_change(&self, age: Duration) {
+        self.0.change_age.observe(age.as_secs_f64());
     }
 
     /// The maps were compared with what is known, and so much was written to mend them.
@@ -226,6 +250,16 @@ impl Metrics {
     /// How full the maps are: [`Engine::usage`](crate::engine::Engine::usage) after a sync.
     pub fn filled(&self, usage: Usage, capacities: Capacities) {
         locked(&self.0.maps).known = Some((usage, capacities));
+    }
+
+    /// Entries in use of maps that programs write.
+    pub fn remembered(&self, used: &Remembered) {
+        locked(&self.0.maps).remembered = *used;
+    }
+
+    /// What maps may grow to: bytes of all of them together.
+    pub fn limited(&self, bytes: u64) {
+        locked(&self.0.maps).limit = Some(bytes);
     }
 
     /// Service ports that found no room, now.

@@ -48,6 +48,8 @@ pub struct KubeSource {
 pub struct Batch {
     /// Changes.
     pub events: Vec<Event>,
+    /// When the oldest of them was read, by the runtime's clock.
+    pub came: Option<Instant>,
     /// What the operator should hear of; a flood is already cut.
     pub problems: Vec<Problem>,
     /// When the changes happened that changed slices tell of, for `network_programming_duration_seconds`.
@@ -146,7 +148,10 @@ impl KubeSource {
         Arc::clone(&self.stats)
     }
 
-    fn take(&mut self, Delivery { kind, mut news }: Delivery, batch: &mut Batch) {
+    fn take(&mut self, Delivery { kind, came, mut news }: Delivery, batch: &mut Batch) {
+        if !news.events.is_empty() {
+            batch.came = Some(batch.came.map_or(came, |former| former.min(came)));
+        }
         batch.events.append(&mut news.events);
         batch.triggers.append(&mut news.triggers);
         batch.notices.append(&mut news.notices);

@@ -36,6 +36,8 @@ const REFUSAL: usize = 16 << 10;
 /// What a watcher hands on.
 pub(super) struct Delivery {
     pub(super) kind: Kind,
+    /// When it was read: it may have to wait until it is taken.
+    pub(super) came: Instant,
     pub(super) news: News,
 }
 
@@ -289,6 +291,6 @@ impl Watcher {
         if news.is_empty() {
             return Ok(());
         }
-        self.deliveries.send(Delivery { kind, news }).await.map_err(|_| Over)
+        self.deliveries.send(Delivery { kind, came: now(), news }).await.map_err(|_| Over)
     }
 }

@@ -1,12 +1,18 @@
 //! The packet programs: whether they are on the devices that traffic from outside comes by.
 
-use super::some;
+use super::{
+    faults::{self, Meaning},
+    some,
+};
 use crate::{
     cli::doctor::{
         finding::{Check, State},
         subject::Subject,
     },
-    kernel::{AttachedBy, DeviceAttachment, PinnedMaps, sys},
+    kernel::{
+        AttachedBy, DeviceAttachment, PinnedMaps, sys,
+        watchman::{Fault, Finding},
+    },
     model::Device,
     select::select_devices,
 };
@@ -15,7 +21,7 @@ use std::{fs, io};
 
 /// Looks at the devices of this process's network namespace; gives the names of those that packets are translated on,
 /// or are to be.
-pub fn devices(subject: &Subject, maps: Option<&PinnedMaps>) -> (Check, Vec<String>) {
+pub fn devices(subject: &Subject, maps: Option<&PinnedMaps>, found: &[Finding]) -> (Check, Vec<String>) {
     let mut check = Check::new("devices");
     let Some(maps) = maps else {
         check.see("not looked at: there are no maps, so no program of this pin path can serve");
@@ -35,7 +41,36 @@ pub fn devices(subject: &Subject, maps: Option<&PinnedMaps>) -> (Check, Vec<Stri
         (Err(error), _) => check.unseen("devices", "devices", &error),
         (_, Err(error)) => check.unseen("devices", "what is attached to devices", &error),
     }
+    let faults: Vec<_> = found.iter().filter(|finding| finding.hook.device.is_some()).collect();
+    faults::note(&mut check, &faults, faults::usual, |fault| meaning(fault, subject));
     (check, concerned)
+}
+
+fn meaning(fault: Fault, subject: &Subject) -> Meaning {
+    let untranslated =
+        "what arrives there for NodePorts, external addresses and load balancers is not translated";
+    let look = "look whose it is: bpftool net show; whoever made it can attach it after Shunt's".to_owned();
+    let (id, why, remedy) = match fault {
+        Fault::Missing => ("device-programs-missing", untranslated, start(subject).to_owned()),
+        Fault::Detached => ("device-programs-detached", untranslated, start(subject).to_owned()),
+        Fault::Ineffective => ("device-programs-ineffective", untranslated, start(subject).to_owned()),
+        Fault::Replaced => ("device-program-replaced", untranslated, start(subject).to_owned()),
+        Fault::ForeignBefore | Fault::Blocked => {
+            ("device-program-before", "it may take packets that are for Services", look)
+        }
+        Fault::ForeignAfter => ("device-program-after", "it sees packets as Shunt has translated them", look),
+        Fault::Xdp => ("device-xdp", "it may drop or send on packets that are for Services", look),
+        _ => ("devices-unknown", "what cannot be looked at may be wrong", "sudo shunt doctor".to_owned()),
+    };
+    Meaning { id, why, remedy }
+}
+
+const fn start(subject: &Subject) -> &'static str {
+    if subject.is_held() {
+        "an agent that runs attaches them within seconds; if not, look at its log for what the kernel says"
+    } else {
+        "start the agent, which attaches them: kubectl -n kube-system rollout restart daemonset/shunt   or: systemctl start shunt"
+    }
 }
 
 /// Whether a process is in another network namespace.
@@ -66,16 +101,6 @@ fn judge(
         .iter()
         .map(|(name, at)| json!({"device": name, "index": at.device, "effective": at.is_effective()}));
     check.fact("devices", documents.collect::<Vec<_>>());
-    let start = "start the agent again, which attaches them; see its log for what the kernel says";
-    let broken: Vec<_> = present.iter().filter(|(_, at)| !at.is_effective()).map(|(name, _)| *name).collect();
-    if !broken.is_empty() {
-        check.find(
-            (State::Degraded, "device-programs-detached"),
-            format!("packet programs are not in effect on {}", some(&broken)),
-            "what arrives there for NodePorts, external addresses and load balancers is not translated",
-            start,
-        );
-    }
     // Addresses of the Node object decide what the programs are told, not which devices are chosen.
     let chosen = subject.packets.as_ref().map(|rules| select_devices(there, rules, &[]));
     let wanted: Vec<_> = chosen.iter().flatten().map(|device| device.name.as_str()).collect();
@@ -87,11 +112,7 @@ fn judge(
             (State::Degraded, "device-without-programs"),
             format!("no packet programs are on {}", some(&without)),
             "what arrives there for NodePorts, external addresses and load balancers is not translated",
-            if subject.is_held() {
-                "an agent that runs attaches them within seconds; if not, look at its log"
-            } else {
-                start
-            },
+            start(subject),
         );
     }
     if present.is_empty() {

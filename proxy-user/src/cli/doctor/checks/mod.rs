@@ -3,6 +3,7 @@
 mod agent;
 mod cgroup_path;
 mod devices;
+mod faults;
 mod kernel;
 mod others;
 mod pins;

@@ -1,11 +1,15 @@
 //! Pins: whether a bpffs is there, what lies in it of which version, and whether the maps can be opened.
 
+use super::faults::{self, Meaning};
 use crate::{
     cli::doctor::{
         finding::{Check, State},
         subject::Subject,
     },
-    kernel::{KernelError, PROGRAMS, PinnedMaps},
+    kernel::{
+        KernelError, PROGRAMS, PinnedMaps,
+        watchman::{Fault, Finding},
+    },
 };
 use proxy_common::abi::ABI_VERSION;
 use rustix::fs::statfs;
@@ -19,7 +23,7 @@ use std::{
 const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
 
 /// Looks at the pins below the pin path.
-pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>) -> Check {
+pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>, found: &[Finding]) -> Check {
     let mut check = Check::new("pins");
     let (path, current) = (subject.pin_path.display(), format!("v{ABI_VERSION}"));
     check.fact("pin_path", path.to_string());
@@ -51,7 +55,7 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>) -> Check 
             return check;
         }
     };
-    let (ours, others): (Vec<_>, Vec<_>) = versions.iter().partition(|version| version.name == current);
+    let others = versions.iter().filter(|version| version.name != current);
     for version in &versions {
         let Version { name, maps, links } = version;
         check.see(format!("{path}/{name}: {} maps, {} links", maps.len(), links.len()));
@@ -62,9 +66,10 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>) -> Check 
     let of =
         |version: &Version| json!({"version": version.name, "maps": version.maps, "links": version.links});
     check.fact("versions", versions.iter().map(of).collect::<Vec<_>>());
-    judge_maps(&mut check, subject, maps);
-    if let Some(ours) = ours.first() {
-        judge_links(&mut check, subject, ours);
+    let faults: Vec<_> = found.iter().filter(|finding| is_pin(finding)).collect();
+    faults::note(&mut check, &faults, faults::usual, |fault| meaning(fault, subject));
+    if let (Err(error), true) = (maps, faults.is_empty()) {
+        check.unseen("maps", "the maps", error);
     }
     for other in others {
         let serves = if other.links.is_empty() {
@@ -93,44 +98,31 @@ struct Version {
     links: Vec<String>,
 }
 
-fn judge_maps(check: &mut Check, subject: &Subject, maps: &Result<PinnedMaps, KernelError>) {
-    let path = subject.pin_path.display();
-    let again = "start the agent (`shunt run`, or its DaemonSet), which makes what is missing";
-    match maps {
-        Ok(_) => {}
-        Err(KernelError::NotPinned { pin }) => check.find(
-            (State::Critical, "not-pinned"),
-            format!("{} is not there", pin.display()),
-            format!("the maps are not pinned at {path}: no agent has run with this pin path, or somebody removed the pins"),
-            format!("{again}; or name the agent's --pin-path"),
-        ),
-        Err(error @ KernelError::ForeignMap { pin, .. }) => check.find(
-            (State::Critical, "foreign-map"),
-            error.to_string(),
-            "it is not what this version of Shunt makes, so no agent can take it over",
-            format!("look whose it is (bpftool map show pinned {}), remove it, and {again}", pin.display()),
-        ),
-        Err(error) => check.unseen("maps", "the maps", error),
-    }
+/// Whether a finding is about maps and what they lie on.
+fn is_pin(finding: &Finding) -> bool {
+    let name = finding.hook.name;
+    finding.hook.device.is_none() && name != "cgroup" && !PROGRAMS.iter().any(|(program, _)| *program == name)
 }
 
-fn judge_links(check: &mut Check, subject: &Subject, ours: &Version) {
-    let missing: Vec<_> = PROGRAMS
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !ours.links.iter().any(|link| link == name))
-        .collect();
-    if missing.is_empty() {
-        return;
-    }
-    // Held links go on without a pin as long as their holder runs.
-    let severity = if subject.is_held() { State::Degraded } else { State::Critical };
-    check.find(
-        (severity, "links-not-pinned"),
-        format!("links of {} are not pinned below {}", missing.join(", "), subject.pin_path.display()),
-        "a link without a pin ends with the process that holds it, and its program with it",
-        "start the agent again: it attaches and pins them",
-    );
+fn meaning(fault: Fault, subject: &Subject) -> Meaning {
+    let path = subject.pin_path.display();
+    let (id, why, remedy) = match fault {
+        Fault::Unpinned | Fault::Missing => (
+            "not-pinned",
+            "what is not pinned ends with the agent, and none can take it over: no agent has used this pin path, or \
+             somebody removed the pins",
+            "start the agent, which pins what is missing; or name its --pin-path".to_owned(),
+        ),
+        Fault::ForeignPin => (
+            "foreign-map",
+            "it is not what this version of Shunt makes, so no agent can take it over",
+            format!(
+                "look whose it is: bpftool map show pinned {path}/<version>/maps/<name>; remove it and start the agent"
+            ),
+        ),
+        _ => ("pins-unknown", "what cannot be looked at may be wrong", "sudo shunt doctor".to_owned()),
+    };
+    Meaning { id, why, remedy }
 }
 
 /// Everything below a pin path, by version.

@@ -1,62 +1,93 @@
 //! The socket programs: whether the kernel runs ours, and only ours, for the sockets of the cgroup.
 
-use super::{cgroup_path, some};
+use super::{
+    cgroup_path,
+    faults::{self, Meaning},
+};
 use crate::{
     cli::doctor::{
         finding::{Check, State},
         subject::Subject,
     },
-    kernel::{Attachment, Cgroup, KernelError, PROGRAMS, PinnedMaps},
+    kernel::{
+        Cgroup, PROGRAMS, PinnedMaps,
+        sys::{LinkFd, effective_programs},
+        watchman::{Fault, Finding, Severity},
+    },
 };
 use serde_json::json;
+use std::os::fd::AsFd as _;
 
 /// Programs without which connections to Services fail, and not only look odd.
 const VITAL: [&str; 6] = ["connect4", "connect6", "sendmsg4", "sendmsg6", "recvmsg4", "recvmsg6"];
 
 /// Looks at the programs of the cgroup.
-pub fn sockets(subject: &Subject, maps: Option<&PinnedMaps>) -> Check {
+pub fn sockets(subject: &Subject, maps: Option<&PinnedMaps>, found: &[Finding]) -> Check {
     let mut check = Check::new("sockets");
     let path = subject.cgroup.display();
     check.fact("cgroup", path.to_string());
     let cgroup = match Cgroup::open(&subject.cgroup) {
         Ok(cgroup) => cgroup,
-        Err(error @ KernelError::NotCgroup2 { .. }) => {
-            check.see(format!("{path} is no cgroup v2"));
-            check.find(
-                (State::Critical, "no-cgroup2"),
-                error.to_string(),
-                "socket programs are attached to a cgroup v2 directory",
-                "name it: shunt doctor --cgroup <PATH>, the same as the agent's",
-            );
-            return check;
-        }
         Err(error) => {
             check.see(format!("{path}: {error}"));
-            check.unseen("cgroup", &path.to_string(), &error);
+            if error.is_environment() {
+                check.find(
+                    (State::Critical, "no-cgroup2"),
+                    error.to_string(),
+                    "socket programs are attached to a cgroup v2 directory",
+                    "name the agent's: shunt doctor --cgroup <PATH>",
+                );
+            } else {
+                check.unseen("cgroup", &path.to_string(), &error);
+            }
             return check;
         }
     };
-    let Some(maps) = maps else {
-        check.see("not looked at: there are no maps, so no program of this pin path can serve");
-        return check;
-    };
-    match maps.attached(&cgroup) {
-        Ok(found) => judge(&mut check, subject, &cgroup, &found),
-        Err(error) => {
-            check.see(format!("{path}: {error}"));
-            check.unseen("attachments", "what is attached", &error);
-        }
+    see(&mut check, subject, maps, &cgroup);
+    let (cgroups, mut programs): (Vec<_>, Vec<_>) = found
+        .iter()
+        .filter(|finding| {
+            finding.hook.name == "cgroup" || PROGRAMS.iter().any(|(name, _)| *name == finding.hook.name)
+        })
+        .partition(|finding| finding.hook.name == "cgroup");
+    // An agent holds its links: without their pins its programs run on until it ends.
+    let held: Vec<_> =
+        programs.iter().copied().filter(|finding| is_held(finding, subject, &cgroup)).collect();
+    programs.retain(|finding| !held.contains(finding));
+    if !held.is_empty() {
+        let names: Vec<_> = held.iter().map(|finding| finding.hook.name).collect();
+        check.find(
+            (State::Degraded, "links-not-pinned"),
+            format!("links of {} are not pinned below {}", names.join(", "), subject.pin_path.display()),
+            "their programs end with the process that holds them",
+            "an agent that runs pins them within seconds; if not, start it again",
+        );
     }
+    let elsewhere = programs.iter().find(|finding| finding.fault == Fault::Elsewhere);
+    let serves = elsewhere.and_then(|finding| served(subject, finding.hook.name));
+    faults::note(&mut check, &programs, state, |fault| meaning(fault, subject, serves.as_deref()));
+    faults::note(&mut check, &cgroups, state, |fault| meaning(fault, subject, None));
     check
 }
 
-fn judge(check: &mut Check, subject: &Subject, cgroup: &Cgroup, found: &[Attachment]) {
-    let path = subject.cgroup.display();
-    let effective = found.iter().filter(|attachment| attachment.effective).count();
-    check.see(format!("{effective} of {} programs are in effect in {path}", PROGRAMS.len()));
-    let of = |name: &str| found.iter().find(|attachment| attachment.program == name);
+/// What is in effect, for people and programs.
+fn see(check: &mut Check, subject: &Subject, maps: Option<&PinnedMaps>, cgroup: &Cgroup) {
+    let attached = match maps.map(|maps| maps.attached(cgroup)) {
+        Some(Ok(attached)) => attached,
+        Some(Err(error)) => {
+            check.unseen("attachments", "what is attached", &error);
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    let effective = attached.iter().filter(|attachment| attachment.effective).count();
+    check.see(format!(
+        "{effective} of {} programs are in effect in {}",
+        PROGRAMS.len(),
+        subject.cgroup.display()
+    ));
     let documents = PROGRAMS.iter().map(|(name, _)| {
-        let attachment = of(name);
+        let attachment = attached.iter().find(|attachment| attachment.program == *name);
         json!({
             "program": name,
             "link": attachment.map(|attachment| attachment.link_id),
@@ -65,45 +96,82 @@ fn judge(check: &mut Check, subject: &Subject, cgroup: &Cgroup, found: &[Attachm
         })
     });
     check.fact("programs", documents.collect::<Vec<_>>());
-    let elsewhere = found.iter().find(|attachment| {
-        !attachment.effective && attachment.cgroup_id != 0 && attachment.cgroup_id != cgroup.id()
-    });
-    if let Some(attachment) = elsewhere {
-        let id = attachment.cgroup_id;
-        let there =
-            cgroup_path::of(id).map_or_else(|| format!("cgroup {id}"), |path| path.display().to_string());
-        check.find(
-            (State::Critical, "wrong-cgroup"),
-            format!("the programs are attached to {there}, not to {path}"),
-            format!("only sockets below {there} are served"),
-            format!(
-                "start the agent with --cgroup {path}; if {there} is meant: shunt doctor --cgroup {there}"
-            ),
-        );
-        return;
+}
+
+fn state(finding: &Finding) -> State {
+    match (finding.fault, finding.severity) {
+        (Fault::Unknown, Severity::Degraded) => State::Unknown,
+        (_, Severity::Broken) if VITAL.contains(&finding.hook.name) || finding.hook.name == "cgroup" => {
+            State::Critical
+        }
+        _ => faults::usual(finding),
     }
-    let missing: Vec<_> = PROGRAMS
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !of(name).is_some_and(|attachment| attachment.effective))
-        .collect();
-    if !missing.is_empty() {
-        let vital = missing.iter().any(|name| VITAL.contains(name));
-        let restart = "start the agent again: it attaches what is missing";
-        check.find(
-            (if vital { State::Critical } else { State::Degraded }, "programs-detached"),
+}
+
+fn meaning(fault: Fault, subject: &Subject, serves: Option<&str>) -> Meaning {
+    let path = subject.cgroup.display();
+    let unbalanced = "sockets that dial a Service meet the Service's address, where nobody listens";
+    let again = if subject.is_held() {
+        "an agent that runs attaches them within seconds; if not, start it again: kubectl -n kube-system rollout restart daemonset/shunt"
+    } else {
+        "start the agent: kubectl -n kube-system rollout restart daemonset/shunt   or: systemctl start shunt"
+    };
+    let (id, why, remedy) = match fault {
+        Fault::Missing => ("programs-missing", unbalanced, again.to_owned()),
+        Fault::Detached => ("programs-detached", unbalanced, again.to_owned()),
+        Fault::Ineffective => ("programs-ineffective", unbalanced, again.to_owned()),
+        Fault::Replaced => ("program-replaced", unbalanced, again.to_owned()),
+        Fault::Elsewhere => {
+            let there = serves.unwrap_or("<the cgroup that they serve>");
+            let remedy = format!(
+                "start the agent with --cgroup {path}; if {there} is what is meant: shunt doctor --cgroup {there}"
+            );
+            ("wrong-cgroup", "only sockets below the cgroup that they are attached to are served", remedy)
+        }
+        Fault::NarrowCgroup => (
+            "narrow-cgroup",
+            "a container's own cgroup has none of the node's sockets",
+            "mount the host's cgroup root into the container and name it: --cgroup /host/cgroup".to_owned(),
+        ),
+        Fault::Blocked => (
+            "programs-blocked",
+            unbalanced,
+            "ask whoever attached it: bpftool cgroup tree; then start the agent again".to_owned(),
+        ),
+        Fault::ForeignBefore => (
+            "foreign-program-before",
+            "two that rewrite the same connections get in each other's way",
             format!(
-                "{} of {} programs are not in effect in {path}: {}",
-                missing.len(),
-                PROGRAMS.len(),
-                some(&missing)
+                "look whose it is: bpftool cgroup tree {path}; switch that service proxy off, or attach it after Shunt's"
             ),
-            "sockets that dial a Service meet the Service's address, where nobody listens",
-            if subject.is_held() {
-                format!("an agent that runs attaches them within seconds; if not, {restart}")
-            } else {
-                restart.to_owned()
-            },
-        );
+        ),
+        Fault::ForeignAfter => (
+            "foreign-program-after",
+            "it sees endpoints' addresses in place of Services'",
+            format!("look whose it is: bpftool cgroup tree {path}"),
+        ),
+        _ => ("attachments-unknown", "what cannot be looked at may be wrong", "sudo shunt doctor".to_owned()),
+    };
+    Meaning { id, why, remedy }
+}
+
+/// Whether a program without a pinned link runs all the same, held by the agent.
+fn is_held(finding: &Finding, subject: &Subject, cgroup: &Cgroup) -> bool {
+    if finding.fault != Fault::Missing || !subject.is_held() {
+        return false;
     }
+    let attach_type = PROGRAMS.iter().find(|(name, _)| *name == finding.hook.name).map(|(_, kind)| *kind);
+    let Some(ids) = attach_type.and_then(|kind| effective_programs(cgroup.as_fd(), kind).ok()) else {
+        return false;
+    };
+    let mut loaded = aya::programs::loaded_programs().flatten();
+    loaded.any(|program| ids.contains(&program.id()) && program.name() == finding.hook.name.as_bytes())
+}
+
+/// The cgroup that a program is attached to.
+fn served(subject: &Subject, program: &str) -> Option<String> {
+    let current = format!("v{}", proxy_common::abi::ABI_VERSION);
+    let link = LinkFd::open(&subject.pin_path.join(current).join("links").join(program)).ok()?;
+    let id = link.info().ok()??.cgroup_id;
+    Some(cgroup_path::of(id).map_or_else(|| format!("cgroup {id}"), |path| path.display().to_string()))
 }

@@ -1,0 +1,124 @@
+//! Looking at everything, in the order of the page.
+
+use super::{
+    DoctorArgs,
+    checks::{self, Contradictions, Differences},
+    finding::{Check, State},
+    repair,
+    report::{Heading, Report},
+    self_test,
+    subject::Subject,
+    truth::{self, Truth},
+};
+use crate::{
+    cli::exit,
+    kernel::{Kernel, PinnedMaps, watchman::findings},
+    server::Timestamp,
+    view::{decode, decode_node},
+    writer::{MemoryMaps, WriteError},
+};
+use std::{
+    thread,
+    time::{Duration, SystemTime},
+};
+
+/// Between two looks at maps that seemed to disagree: a change takes microseconds, and an agent follows a file within
+/// half a second.
+const AGAIN: Duration = Duration::from_millis(800);
+
+/// Looks at everything; mends what disagrees, if that is asked for, and looks again.
+///
+/// # Errors
+/// Wrong usage, or maps that cannot be read though they were opened.
+pub fn examine(args: &DoctorArgs) -> anyhow::Result<Report> {
+    let report = look(args, None)?;
+    let disagrees =
+        |check: &Check| matches!(check.name, "tables" | "services") && check.state() > State::Notice;
+    if !args.repair || !report.checks.iter().any(disagrees) {
+        return Ok(report);
+    }
+    let subject = Subject::new(args);
+    let maps = Kernel::read_only(&subject.pin_path)?;
+    let truth = Truth::read(args, &subject, &decode_node(&maps).0)?;
+    look(args, Some(repair::repair(&subject, truth.as_ref(), &maps)))
+}
+
+/// Looks at everything, after what was done to mend it.
+fn look(args: &DoctorArgs, repaired: Option<Check>) -> anyhow::Result<Report> {
+    let subject = Subject::new(args);
+    let opened = Kernel::read_only(&subject.pin_path);
+    let found = findings(&subject.pin_path, &subject.cgroup);
+    let mut checks = vec![checks::kernel(), checks::pins(&subject, &opened, &found)];
+    let maps = opened.ok();
+    let (maps, ports) = (maps.as_ref(), maps.as_ref().and_then(|maps| decode(maps).ok()).unwrap_or_default());
+    checks.push(checks::agent(&subject, maps, ports.len()));
+    checks.push(checks::sockets(&subject, maps, &found));
+    let (devices, on) = checks::devices(&subject, maps, &found);
+    checks.push(devices);
+    if let Some(maps) = maps {
+        checks.push(checks::room(maps));
+        checks.push(checks::tables(ports.len(), &contradictions(maps)?));
+        checks.push(compare(args, &subject, maps)?);
+    }
+    checks.push(checks::others());
+    checks.push(checks::sysctls(&on, &ports, maps));
+    if maps.is_some() && !args.no_self_test {
+        checks.push(self_test::self_test(&subject, &ports));
+    }
+    checks.extend(repaired);
+    Ok(Report { heading: heading(maps), checks })
+}
+
+/// What disagrees in the maps, and still does a moment later.
+fn contradictions(maps: &PinnedMaps) -> Result<Contradictions, WriteError> {
+    let first = Contradictions::read(&MemoryMaps::copy_of(maps)?)?;
+    if first.is_empty() {
+        return Ok(first);
+    }
+    thread::sleep(AGAIN);
+    Ok(first.lasting(&Contradictions::read(&MemoryMaps::copy_of(maps)?)?))
+}
+
+/// How the maps differ from what they should hold, and still do a moment later.
+fn compare(args: &DoctorArgs, subject: &Subject, maps: &PinnedMaps) -> anyhow::Result<Check> {
+    let node = decode_node(maps).0;
+    let read = || truth::with_place(Truth::read(args, subject, &node));
+    let truth = match read() {
+        Ok(Some(truth)) => truth,
+        Ok(None) => {
+            let mut check = Check::new("services");
+            check.see("not compared: give --kubeconfig, --api-server or --manifests to know what the maps should hold");
+            return Ok(check);
+        }
+        // Those of the agent's own command line are nobody's usage here.
+        Err(error) if exit::is_usage(&error) && !args.run.manifests.is_empty() => return Err(error),
+        Err(error) => {
+            let mut check = Check::new("services");
+            check.see(format!("not compared: {error:#}"));
+            check.unseen("services", "what the maps should hold", &format!("{error:#}"));
+            return Ok(check);
+        }
+    };
+    let first = Differences::between(&truth, &MemoryMaps::copy_of(maps)?)?;
+    if first.lines.is_empty() {
+        return Ok(checks::services(&truth, &first));
+    }
+    thread::sleep(AGAIN);
+    let later = read()?.unwrap_or(truth);
+    let again = Differences::between(&later, &MemoryMaps::copy_of(maps)?)?;
+    Ok(checks::services(&later, &first.lasting(&again)))
+}
+
+fn heading(maps: Option<&PinnedMaps>) -> Heading {
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let seconds = SystemTime::UNIX_EPOCH + Duration::from_secs(since_1970());
+    Heading {
+        node: maps.map(|maps| decode_node(maps).0).unwrap_or_default(),
+        kernel,
+        time: Timestamp(Some(seconds)).to_string(),
+    }
+}
+
+fn since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,51 @@
+//! Pins that are gone, or another version's.
+
+use crate::{command::skipped, scene::Scene};
+use rustix::mount::{UnmountFlags, unmount};
+use shunt::kernel::sys::LinkFd;
+use std::fs;
+
+#[test]
+fn pins_that_somebody_removed() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    drop(scene.start());
+    fs::remove_dir_all(scene.site.pins()).unwrap();
+    let said = scene.diagnosis(&[]);
+    said.has("programs-missing", "no link of it is pinned", "start the agent");
+    said.has("not-pinned", "FRONTENDS4", "start the agent, which pins what is missing");
+    said.has("no-agent", "there is no pin path", "systemctl start shunt");
+    assert_eq!((said.code, said.found()), (2, vec!["programs-missing", "not-pinned", "no-agent"]));
+}
+
+#[test]
+fn a_bpffs_that_is_not_mounted() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    drop(scene.start());
+    unmount(scene.site.bpffs.path(), UnmountFlags::DETACH).unwrap();
+    let said = scene.diagnosis(&[]);
+    said.has("no-bpffs", &scene.site.pins(), "mount -t bpf bpf /sys/fs/bpf");
+    assert_eq!((said.code, said.found()[0]), (2, "no-bpffs"));
+}
+
+#[test]
+fn what_another_map_layout_has_left() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    let _agent = scene.start();
+    let other = scene.site.bpffs.path().join("shunt/v2/links");
+    fs::create_dir_all(&other).unwrap();
+    LinkFd::open(&scene.link("connect4")).unwrap().pin(&other.join("connect4")).unwrap();
+    let said = scene.diagnosis(&[]);
+    said.has("other-layout", "/shunt/v2 is of another map layout", "takes it over and removes it");
+    assert_eq!((said.code, said.found()), (1, vec!["other-layout"]));
+    fs::remove_dir_all(scene.site.bpffs.path().join("shunt/v2")).unwrap();
+    assert_eq!(scene.diagnosis(&[]).code, 0);
+}
