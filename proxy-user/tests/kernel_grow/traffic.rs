@@ -129,6 +129,7 @@ fn connections(targets: &Targets, counts: &Counts, ready: &AtomicUsize, goes_on:
         if let Some(reply) = counts.check(|| format!("connect {to}"), tcp_ask(*to, PATIENCE)) {
             counts.equal("getpeername", reply.peer_name, *to);
             add(&counts.connections);
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -231,6 +232,7 @@ fn affine(targets: &Targets, counts: &Counts, ready: &AtomicUsize, goes_on: Goes
             let first = known.entry(*to).or_insert_with(|| reply.name.clone());
             counts.equal("backend of a client", &reply.name, first);
             add(&counts.affine);
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
