@@ -11,5 +11,6 @@ mod golden;
 mod healthy;
 mod maps;
 mod node;
+mod outline;
 mod pins;
 mod scene;

@@ -13,6 +13,8 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod agent;
+mod attached;
+mod away;
 mod backend;
 mod churn;
 mod cluster;
@@ -20,13 +22,18 @@ mod cluster;
 mod command;
 mod count;
 mod dial;
+mod grown;
 mod killed;
 mod load;
+mod machine;
 mod outcome;
+mod pins;
 mod restarted;
 mod scale;
 mod sessions;
 mod stage;
+mod table;
+mod upgraded;
 
 use std::{
     thread,
