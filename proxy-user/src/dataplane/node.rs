@@ -279,6 +279,6 @@ impl Dataplane {
 /// Has the kernel's maps grow.
 fn grow(programs: &mut Programs, maps: &mut KernelMaps, sizes: &Capacities) -> Result<Duration, KernelError> {
     let start = Instant::now();
-    let _ = (programs, maps, sizes); // TODO-BRIDGE
+    programs.grow(maps, sizes)?;
     Ok(start.elapsed())
 }

@@ -14,7 +14,7 @@ use aya::programs::{Program, ProgramFd};
 use proxy_common::abi::{DeviceEntry, PacketSettings};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zerocopy::IntoBytes;
 
 /// The packet programs of one pin path. Dropping it leaves what is attached attached.
@@ -29,6 +29,8 @@ pub struct PacketPrograms {
     links: PathBuf,
     /// Whether the kernel has tcx, once it was tried.
     has_tcx: Option<bool>,
+    /// Another version's programs are to go on: these are not attached yet.
+    held: bool,
 }
 
 impl PacketPrograms {
@@ -49,6 +51,7 @@ impl PacketPrograms {
             settings,
             links: dirs.links.clone(),
             has_tcx: clsact.then_some(false),
+            held: false,
         })
     }
 
@@ -72,6 +75,9 @@ impl PacketPrograms {
     /// [`KernelError::Device`] or [`KernelError::Path`]; the device's packets are then left alone. The call may
     /// be repeated. [`KernelError::is_gone`]: there is no such device.
     pub fn attach(&mut self, device: u32, entry: &DeviceEntry) -> Result<(), KernelError> {
+        if self.held {
+            return self.publish(device, entry);
+        }
         if let Err(error) = self.attach_both(device) {
             // One of the two alone would translate one way only.
             self.withdraw(device)?;
@@ -118,6 +124,37 @@ impl PacketPrograms {
     pub fn set_settings(&mut self, settings: &PacketSettings) {
         let stored = self.settings.put(0, settings);
         debug_assert!(stored, "PACKETS has one entry");
+    }
+
+    /// Attaches nothing to devices from now on; what is told of them is kept.
+    pub(in crate::kernel) const fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Attaches the programs to the devices that were told, in the place of another version's.
+    pub(in crate::kernel) fn release(&mut self) -> Result<(), KernelError> {
+        self.held = false;
+        for attachment in self.attached()? {
+            let Some(entry) = attachment.entry else { continue };
+            match self.attach(attachment.device, &entry) {
+                Err(error) if !error.is_gone() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the filters of another version of Shunt, which has its links there, our names and these programs.
+    pub(in crate::kernel) fn adopt(&self, former: &Path) -> Result<(), KernelError> {
+        for device in clsact::devices()? {
+            for hook in PacketHook::BOTH {
+                match clsact::adopt(former, &self.links, device, hook, self.program(hook)) {
+                    Err(error) if !error.is_gone() => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn replace_one(&self, attachment: &DeviceAttachment, hook: PacketHook) -> Result<(), KernelError> {
