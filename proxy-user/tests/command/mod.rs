@@ -197,6 +197,11 @@ impl Agent {
         }
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.child().try_wait().unwrap().is_some()
+    }
+
     /// Ends it by SIGTERM.
     pub fn stop(mut self) -> ExitStatus {
         signal(self.id(), rustix::process::Signal::TERM);

@@ -125,6 +125,12 @@ impl Conversion {
         from == to && (*to == 0 || matches!(&**steps, [Step::Copy { from: 0, to: 0, len }] if len == to))
     }
 
+    /// Bytes of a value before and after.
+    #[must_use]
+    pub const fn sizes(&self) -> (usize, usize) {
+        (self.from, self.to)
+    }
+
     /// Converts one value; `to` is written in full. Where it fails, what `to` holds means nothing.
     ///
     /// # Errors

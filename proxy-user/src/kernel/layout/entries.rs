@@ -78,6 +78,23 @@ impl MapConversion {
         self.key.is_identity() && self.value.is_identity() && self.check == Check::None
     }
 
+    /// Converts an entry as a call reads it: a key and a value, or the values of all CPUs, each padded to 8 bytes.
+    ///
+    /// # Errors
+    /// As for [`Self::entry`].
+    pub fn turned(&self, key: &[u8], value: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Misfit> {
+        let (from, to) = self.value.sizes();
+        let mut turned = (vec![0; self.key.sizes().1], vec![0; to]);
+        if value.len() == from {
+            self.entry((key, value), &mut turned.0, &mut turned.1)?;
+        } else {
+            turned.1 = vec![0; value.len() / from.next_multiple_of(8).max(8) * to.next_multiple_of(8)];
+            self.key.convert(key, &mut turned.0)?;
+            self.value.convert_padded(value, &mut turned.1)?;
+        }
+        Ok(turned)
+    }
+
     /// Converts one entry of a map that has one value under each key.
     ///
     /// # Errors

@@ -210,6 +210,9 @@ fn keys_that_would_become_one_are_refused() {
     let new = key(record(4, [("cookie", 0, signed(4))]));
     let conversion = super::MapConversion::between(&old, &new, "REVERSE").unwrap();
     let (mut to, mut value) = ([0; 4], [0; 8]);
+    let cpus = [[2; 8], [3; 8], [4; 8]].concat();
+    assert_eq!(conversion.turned(&[1, 0, 0, 0, 0, 0, 0, 0], &cpus).unwrap(), (vec![1, 0, 0, 0], cpus));
+    assert_eq!(conversion.turned(&[0; 8], &[7; 8]).unwrap(), (vec![0; 4], vec![7; 8]));
     conversion.entry((&[1, 0, 0, 0, 0, 0, 0, 0], &[1; 8]), &mut to, &mut value).unwrap();
     assert_eq!((to, value), ([1, 0, 0, 0], [1; 8]));
     let misfit = conversion.entry((&[1, 0, 0, 0, 0, 0, 1, 0], &[1; 8]), &mut to, &mut value).unwrap_err();
