@@ -144,14 +144,14 @@ fn removing_leaves_nothing_but_what_is_not_ours() {
 }
 
 #[test]
-fn what_another_version_left_serves_until_it_is_told_to_go() {
+fn what_another_version_left_is_taken_over_in_place() {
     let Some(lab) = Lab::new() else { return };
     let mut kernel = lab.open();
     kernel.attach().unwrap();
+    let before = kernel.attached().unwrap();
     drop(kernel);
     let cgroup = shunt::kernel::Cgroup::open(lab.cgroup()).unwrap();
     let running = |attach_type| shunt::kernel::sys::effective_programs(cgroup.as_fd(), attach_type).unwrap();
-    let left = PROGRAMS.map(|(_, attach_type)| running(attach_type));
     let former = lab.pin_path().join("v1");
     let current = lab.pin_path().join(format!("v{ABI_VERSION}"));
     fs::rename(&current, &former).unwrap();
@@ -161,21 +161,18 @@ fn what_another_version_left_serves_until_it_is_told_to_go() {
     fs::create_dir(&foreign).unwrap();
 
     let mut kernel = lab.open();
-    assert_eq!(kernel.attach().unwrap(), Attached { created: PROGRAMS.len(), ..Attached::default() });
-    let (_maps, programs) = kernel.split();
-    for ((program, attach_type), left) in PROGRAMS.into_iter().zip(&left) {
-        assert!(running(attach_type).len() == 2 && running(attach_type).contains(&left[0]), "{program}");
-    }
-    programs.remove_other_versions().unwrap();
+    let all = PROGRAMS.len();
+    assert_eq!(kernel.attach().unwrap(), Attached { replaced: all, ..Attached::default() });
     assert!(!former.exists() && current.exists() && foreign.exists());
-    for (program, attach_type) in PROGRAMS {
+    for (before, now) in before.iter().zip(kernel.attached().unwrap()) {
+        assert!(now.effective && now.program_id != before.program_id, "{now:?}");
+        assert_eq!(now.link_id == before.link_id, now.program != "recvmsg6", "{now:?}");
+        let attach_type = PROGRAMS.into_iter().find(|(name, _)| *name == now.program).unwrap().1;
         // The kernel lets go of an unpinned link from a work queue.
-        wait_until(|| running(attach_type).len() == 1);
-        let attached = programs.attached().unwrap();
-        let own = attached.iter().find(|attachment| attachment.program == program).unwrap();
-        assert_eq!(running(attach_type), [own.program_id], "{program}");
+        wait_until(|| running(attach_type) == [now.program_id]);
     }
-    programs.remove_other_versions().expect("a second time");
+    let (_maps, mut programs) = kernel.split();
+    programs.remove_other_versions().expect("nothing is left to do");
     fs::remove_dir(foreign).unwrap();
 }
 

@@ -60,6 +60,14 @@ impl PinDirs {
     /// [`KernelError::Path`].
     pub fn create(&self) -> Result<(), KernelError> {
         create_dir(&self.maps)?;
+        self.create_links()
+    }
+
+    /// Makes that of links alone.
+    ///
+    /// # Errors
+    /// [`KernelError::Path`].
+    pub fn create_links(&self) -> Result<(), KernelError> {
         create_dir(&self.links)
     }
 }
@@ -155,7 +163,10 @@ pub(super) fn versions(pin_path: &Path) -> Result<Vec<String>, KernelError> {
 
 /// Removes what is pinned of one version: what writes first (links of connect and sendmsg), then what restores,
 /// then the maps.
-fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError> {
+///
+/// # Errors
+/// [`KernelError::Path`].
+pub fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError> {
     let links = version.join("links");
     let ordered = link_order.iter().map(|link| links.join(link));
     for pin in ordered.chain(entries(&links)?) {
@@ -166,7 +177,7 @@ fn clear_version(version: &Path, link_order: &[&str]) -> Result<(), KernelError>
     for maps in whole.chain(found.unfinished) {
         instance::remove(&maps)?;
     }
-    for dir in [&links, version] {
+    for dir in [&links, &version.join("unfilled"), version] {
         ignore_missing(fs::remove_dir(dir), dir, "rmdir")?;
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::packets::PacketPrograms;
 use super::pinned::PinnedMaps;
 use super::programs::Programs;
 use super::sys::Access;
-use super::transition;
+use super::transition::{self, After, Making};
 use super::watchman::{self, Watchman};
 use crate::writer::{Capacities, Fixed, Limits};
 use proxy_common::abi::DeviceEntry;
@@ -71,6 +71,15 @@ impl Kernel {
     /// See [`KernelError`]; those of the machine ([`KernelError::is_environment`]) come before
     /// anything is made, and [`KernelError::Locked`] before any map is.
     pub fn open(options: &Options) -> Result<Self, KernelError> {
+        Self::open_watched(options, &mut |_| Ok(()))
+    }
+
+    /// [`Self::open`], telling after each step by which the maps of another version are taken over; an error of `after` ends
+    /// it there.
+    ///
+    /// # Errors
+    /// As there, and those of `after`.
+    pub fn open_watched(options: &Options, after: After<'_>) -> Result<Self, KernelError> {
         let features = features::probe()?;
         let cgroup = Cgroup::open(&options.cgroup)?;
         cgroup.refuse_narrow()?;
@@ -83,18 +92,22 @@ impl Kernel {
         let lock = Arc::new(PinLock::acquire(&options.pin_path)?);
         let dirs = PinDirs::new(&options.pin_path);
         transition::discard_unfinished(&dirs)?;
+        let (capacities, log_level) = (&options.capacities, options.log_level);
+        let waits = transition::take_over(&dirs, Making { capacities, features, log_level }, after)?;
         dirs.create()?;
         for finding in watchman::recover(&options.pin_path, &dirs)? {
             tracing::warn!("{finding}");
         }
-        let (capacities, log_level) = (&options.capacities, options.log_level);
         let ebpf = load(&Load { dirs: &dirs, capacities, features, log_level, former: None })?;
         if transition::former(&dirs)?.is_none() {
             put_stages(&ebpf, &dirs)?;
         }
         let maps = PinnedMaps::open(dirs.clone(), &object::shapes()?, Access::ReadWrite)?;
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
-        let packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
+        let mut packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
+        if waits {
+            packets.stand_by();
+        }
         let programs = Programs {
             ebpf,
             packets,
@@ -103,6 +116,7 @@ impl Kernel {
             dirs,
             features,
             log_level,
+            waits,
             watchman: Watchman::default(),
             lock,
         };

@@ -133,16 +133,21 @@ pub fn shapes() -> Result<Vec<(MapName, MapShape)>, KernelError> {
 
 /// The number of entries that a map gets when it is made; `None` where the object decides.
 pub(super) fn capacity(name: MapName, capacities: &Capacities) -> Option<u32> {
+    capacity_mut(name, &mut capacities.clone()).copied()
+}
+
+/// The same, to change; some maps share a size.
+pub(super) fn capacity_mut<'a>(name: MapName, capacities: &'a mut Capacities) -> Option<&'a mut u32> {
     match name {
-        FRONTENDS4 | FRONTENDS6 => Some(capacities.frontends),
-        SERVICES | STATS => Some(capacities.services),
-        SLOTS => Some(capacities.slots),
-        BACKENDS => Some(capacities.backends),
-        NAMES => Some(capacities.name_cells),
-        UDP_FLOWS | REVERSE => Some(capacities.sockets),
-        AFFINITY => Some(capacities.affinities),
-        FLOWS => Some(capacities.flows),
-        SOURCE_RANGES | NETWORKS => Some(capacities.prefixes),
+        FRONTENDS4 | FRONTENDS6 => Some(&mut capacities.frontends),
+        SERVICES | STATS => Some(&mut capacities.services),
+        SLOTS => Some(&mut capacities.slots),
+        BACKENDS => Some(&mut capacities.backends),
+        NAMES => Some(&mut capacities.name_cells),
+        UDP_FLOWS | REVERSE => Some(&mut capacities.sockets),
+        AFFINITY => Some(&mut capacities.affinities),
+        FLOWS => Some(&mut capacities.flows),
+        SOURCE_RANGES | NETWORKS => Some(&mut capacities.prefixes),
         _ => None,
     }
 }

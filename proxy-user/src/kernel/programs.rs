@@ -25,6 +25,8 @@ pub struct Programs {
     pub(super) dirs: PinDirs,
     pub(super) features: Features,
     pub(super) log_level: u8,
+    /// Another version's programs go on until the maps are filled: these are not attached.
+    pub(super) waits: bool,
     pub(super) watchman: Watchman,
     // Last, so that all else is closed when another process may take over.
     pub(super) lock: Arc<PinLock>,
@@ -48,6 +50,7 @@ impl Programs {
     pub fn attach_watched(&mut self, after: After<'_>) -> Result<Attached, KernelError> {
         match transition::finish(self, None, after)? {
             Some(attached) => Ok(attached),
+            None if self.waits => Ok(Attached::default()),
             None => attach(&mut self.ebpf, &self.dirs.links, &self.cgroup),
         }
     }
@@ -94,13 +97,25 @@ impl Programs {
         &mut self.packets
     }
 
-    /// Detaches the programs that an agent with another version of the map ABI left under the same pin path, and
-    /// removes their maps. Until then they serve beside these, by what they were told last: an address that one
-    /// has translated is none that the other knows. So call it once everything is programmed here.
+    /// Puts these programs in the place of those of another version, where the maps of that one could not be taken over and
+    /// it has served so far, by what it was told last; then removes all that other versions have under this pin path. So
+    /// call it once everything is programmed here.
     ///
     /// # Errors
-    /// [`KernelError::Path`]; the call may be repeated.
-    pub fn remove_other_versions(&self) -> Result<(), KernelError> {
+    /// Of the step that failed; the call may be repeated.
+    pub fn remove_other_versions(&mut self) -> Result<(), KernelError> {
+        if self.waits {
+            if let Some(former) = transition::other(&self.dirs)? {
+                transition::adopt_links(&former, &self.dirs)?;
+                attach(&mut self.ebpf, &self.dirs.links, &self.cgroup)?;
+                self.packets.adopt(&former.links)?;
+            } else {
+                attach(&mut self.ebpf, &self.dirs.links, &self.cgroup)?;
+            }
+            self.packets.begin()?;
+            transition::set_filled(&self.dirs)?;
+            self.waits = false;
+        }
         packets::clear(&self.pin_path, |version| version != bpffs::current())?;
         for version in bpffs::clear_others(&self.pin_path, &DETACH_ORDER)? {
             tracing::info!(version, "removed programs and maps of another version of Shunt");

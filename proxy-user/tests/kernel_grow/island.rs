@@ -16,6 +16,7 @@ const AFFINITY: u32 = 3_600;
 pub struct Island {
     pub place: Place,
     pub targets: Targets,
+    services: Vec<Programmed>,
     _tcp: Vec<TcpServer>,
     _udp: Vec<UdpServer>,
     _namespace: Namespace,
@@ -29,7 +30,7 @@ impl Island {
         let mut targets =
             Targets { tcp: Vec::new(), udp: Vec::new(), affine: Vec::new(), connected_udp: true };
         let (mut tcp, mut udp) = (Vec::new(), Vec::new());
-        let mut service = 0;
+        let (mut service, mut services) = (0, Vec::new());
         for (network, any) in [("10.96.0.", "127.0.0.1:0"), ("[fd00:10:96::", "[::1]:0")] {
             let end = if network.starts_with('[') { "]:80" } else { ":80" };
             let any: SocketAddr = any.parse().unwrap();
@@ -49,7 +50,8 @@ impl Island {
                         tcp.last().unwrap().address()
                     })
                     .collect();
-                program(kernel, service, to, protocol, &servers, if kind == "affine" { AFFINITY } else { 0 });
+                let affinity_seconds = if kind == "affine" { AFFINITY } else { 0 };
+                services.push(Programmed { service, to, protocol, servers, affinity_seconds });
                 match kind {
                     "tcp" => targets.tcp.push(to),
                     "udp" => targets.udp.push(to),
@@ -57,29 +59,40 @@ impl Island {
                 }
             }
         }
-        Self { place, targets, _tcp: tcp, _udp: udp, _namespace: namespace }
+        let island = Self { place, targets, services, _tcp: tcp, _udp: udp, _namespace: namespace };
+        island.program(kernel);
+        island
+    }
+
+    /// Writes what stands for the Services.
+    pub fn program(&self, kernel: &mut Kernel) {
+        self.services.iter().for_each(|service| service.write(kernel));
     }
 }
 
-fn program(
-    kernel: &mut Kernel,
+struct Programmed {
     service: u32,
     to: SocketAddr,
     protocol: u8,
-    backends: &[SocketAddr],
+    servers: Vec<SocketAddr>,
     affinity_seconds: u32,
-) {
-    let base = service * 8;
-    let maps = kernel.maps_mut();
-    for (index, server) in (base..).zip(backends) {
-        let entry = backend(&server.ip().to_string(), server.port(), service);
-        maps.store(&Store::Backend { index, entry });
-        maps.store(&Store::Slot { index, backend: slot(index) });
+}
+
+impl Programmed {
+    fn write(&self, kernel: &mut Kernel) {
+        let Self { service, to, protocol, affinity_seconds, .. } = *self;
+        let base = service * 8;
+        let maps = kernel.maps_mut();
+        for (index, server) in (base..).zip(&self.servers) {
+            let entry = backend(&server.ip().to_string(), server.port(), service);
+            maps.store(&Store::Backend { index, entry });
+            maps.store(&Store::Slot { index, backend: slot(index) });
+        }
+        let (flags, name, health_check_node_port) = (ServiceFlags::default(), 0, 0);
+        maps.store(&Store::Policy { service, affinity_seconds, flags, name, health_check_node_port });
+        maps.store(&Store::ClusterSet { service, set: EndpointSet::new(base, self.servers.len() as u32) });
+        let key = frontend(&to.ip().to_string(), to.port(), protocol);
+        let value = FrontendValue::new(service, FrontendFlags::CLUSTER_IP, key.check());
+        maps.put_frontends(&[(key, value)]).unwrap();
     }
-    let (flags, name, health_check_node_port) = (ServiceFlags::default(), 0, 0);
-    maps.store(&Store::Policy { service, affinity_seconds, flags, name, health_check_node_port });
-    maps.store(&Store::ClusterSet { service, set: EndpointSet::new(base, backends.len() as u32) });
-    let key = frontend(&to.ip().to_string(), to.port(), protocol);
-    maps.put_frontends(&[(key, FrontendValue::new(service, FrontendFlags::CLUSTER_IP, key.check()))])
-        .unwrap();
 }

@@ -24,3 +24,4 @@ mod sizes;
 mod sockets;
 mod steps;
 mod traffic;
+mod versions;

@@ -11,7 +11,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What ends a transition.
-const INJECTED: KernelError = KernelError::Object { object: "a test's error" };
+pub const INJECTED: KernelError = KernelError::Object { object: "a test's error" };
 
 /// How it ends.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -22,7 +22,7 @@ enum Ending {
     Kill,
 }
 
-fn options(lab: &Lab) -> Options {
+pub fn options(lab: &Lab) -> Options {
     Options { capacities: Capacities { sockets: 65_536, ..small() }, ..lab.options() }
 }
 
@@ -56,15 +56,15 @@ fn grow_until(
     reached
 }
 
-fn is_committed(last: Step) -> bool {
+pub fn is_committed(last: Step) -> bool {
     let place = |step| Step::ALL.iter().position(|other| *other == step);
     place(last) >= place(Step::Committed)
 }
 
-type Contents = (Vec<(FrontendKey, FrontendValue)>, Vec<String>);
+pub type Contents = (Vec<(FrontendKey, FrontendValue)>, Vec<String>);
 
 /// What the agent has written.
-fn contents(maps: &KernelMaps) -> Contents {
+pub fn contents(maps: &KernelMaps) -> Contents {
     let mut frontends = maps.frontends().unwrap();
     frontends.sort_unstable_by_key(|(key, _)| *key);
     let entries = (0..64)

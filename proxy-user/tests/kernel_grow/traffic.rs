@@ -96,12 +96,21 @@ pub fn during<T>(place: &Place, targets: &Targets, work: impl FnOnce() -> T) -> 
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_millis(50));
+        let _stop = Stop(&stop);
         let value = work();
         thread::sleep(Duration::from_millis(50));
-        stop.store(true, Ordering::Relaxed);
         value
     });
     (value, counts)
+}
+
+/// Ends the traffic, also where the work panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 type GoesOn<'a> = &'a dyn Fn() -> bool;
@@ -120,6 +129,7 @@ fn connections(targets: &Targets, counts: &Counts, ready: &AtomicUsize, goes_on:
         if let Some(reply) = counts.check(|| format!("connect {to}"), tcp_ask(*to, PATIENCE)) {
             counts.equal("getpeername", reply.peer_name, *to);
             add(&counts.connections);
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -222,6 +232,7 @@ fn affine(targets: &Targets, counts: &Counts, ready: &AtomicUsize, goes_on: Goes
             let first = known.entry(*to).or_insert_with(|| reply.name.clone());
             counts.equal("backend of a client", &reply.name, first);
             add(&counts.affine);
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

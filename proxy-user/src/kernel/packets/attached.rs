@@ -51,6 +51,29 @@ impl DeviceAttachment {
     }
 }
 
+/// Ids of the packet programs whose links are pinned in a directory, one for each hook: all devices have the same.
+///
+/// # Errors
+/// Of the call that failed.
+pub fn running(links: &Path) -> Result<Vec<(PacketHook, u32)>, KernelError> {
+    let (pinned, qdiscs) = (tcx::devices(links)?, clsact::devices()?);
+    let mut found = Vec::new();
+    for hook in PacketHook::BOTH {
+        let mut program = None;
+        for device in &pinned {
+            program = program.or(tcx::pinned_program(links, *device, hook)?);
+        }
+        for device in &qdiscs {
+            program = match program {
+                None => clsact::program(links, *device, hook)?,
+                found => found,
+            };
+        }
+        found.extend(program.map(|id| (hook, id)));
+    }
+    Ok(found)
+}
+
 /// Every device of the calling thread's network namespace that has something of the packet path, and those that
 /// have left a trace, by index.
 ///

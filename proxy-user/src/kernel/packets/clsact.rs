@@ -39,6 +39,33 @@ pub fn attach(
     tc.put_filter(device, hook.tc(), at, &name, program).map_err(failed("RTM_NEWTFILTER"))
 }
 
+/// Puts a program in the place of one with its links elsewhere, if that runs on a device, without a gap; from then on the
+/// filter has our name.
+///
+/// # Errors
+/// [`KernelError::Device`].
+pub fn adopt(
+    former: &Path,
+    links: &Path,
+    device: u32,
+    hook: PacketHook,
+    program: BorrowedFd<'_>,
+) -> Result<(), KernelError> {
+    let failed = |call| move |source| KernelError::device(device, call, source);
+    let (known, ours) = (name(former, hook), name(links, hook));
+    let mut tc = open()?;
+    let filters = tc.filters(device, hook.tc()).map_err(failed("RTM_GETTFILTER"))?;
+    let named = |name: &String| filters.iter().find(|filter| filter.name.as_ref() == Some(name));
+    let Some(former) = named(&known) else { return Ok(()) };
+    if named(&ours).is_some() {
+        return tc
+            .remove_filter(device, hook.tc(), (former.priority, former.handle))
+            .map_err(failed("RTM_DELTFILTER"));
+    }
+    tc.put_filter(device, hook.tc(), (former.priority, former.handle), &ours, program)
+        .map_err(failed("RTM_NEWTFILTER"))
+}
+
 /// Detaches both programs from a device; a clsact qdisc without filters goes too. That one is not attached is no
 /// error.
 ///

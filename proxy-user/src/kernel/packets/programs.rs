@@ -33,6 +33,8 @@ pub struct PacketPrograms {
     has_tcx: Option<bool>,
     /// tcx links, which stay as long as they are held, whatever becomes of their pins.
     held: BTreeMap<(u32, PacketHook), Held>,
+    /// Another version's programs are to go on: these are not attached yet.
+    stands_by: bool,
 }
 
 impl PacketPrograms {
@@ -54,6 +56,7 @@ impl PacketPrograms {
             links: dirs.links.clone(),
             has_tcx: clsact.then_some(false),
             held: BTreeMap::new(),
+            stands_by: false,
         })
     }
 
@@ -77,6 +80,9 @@ impl PacketPrograms {
     /// [`KernelError::Device`] or [`KernelError::Path`]; the device's packets are then left alone. The call may
     /// be repeated. [`KernelError::is_gone`]: there is no such device.
     pub fn attach(&mut self, device: u32, entry: &DeviceEntry) -> Result<(), KernelError> {
+        if self.stands_by {
+            return self.publish(device, entry);
+        }
         if let Err(error) = self.attach_both(device) {
             // One of the two alone would translate one way only.
             self.withdraw(device)?;
@@ -129,6 +135,37 @@ impl PacketPrograms {
     pub fn set_settings(&mut self, settings: &PacketSettings) {
         let stored = self.settings.put(0, settings);
         debug_assert!(stored, "PACKETS has one entry");
+    }
+
+    /// Attaches nothing to devices from now on; what is told of them is kept.
+    pub(in crate::kernel) const fn stand_by(&mut self) {
+        self.stands_by = true;
+    }
+
+    /// Attaches the programs to the devices that were told, in the place of another version's.
+    pub(in crate::kernel) fn begin(&mut self) -> Result<(), KernelError> {
+        self.stands_by = false;
+        for attachment in self.attached()? {
+            let Some(entry) = attachment.entry else { continue };
+            match self.attach(attachment.device, &entry) {
+                Err(error) if !error.is_gone() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the filters of another version of Shunt, which has its links there, our names and these programs.
+    pub(in crate::kernel) fn adopt(&self, former: &Path) -> Result<(), KernelError> {
+        for device in clsact::devices()? {
+            for hook in PacketHook::BOTH {
+                match clsact::adopt(former, &self.links, device, hook, self.program(hook)) {
+                    Err(error) if !error.is_gone() => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn replace_one(&self, attachment: &DeviceAttachment, hook: PacketHook) -> Result<(), KernelError> {

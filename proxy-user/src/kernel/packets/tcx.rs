@@ -91,6 +91,15 @@ pub fn program(links: &Path, device: u32, hook: PacketHook) -> Result<Option<u32
     Ok(running.and_then(|link| link.tcx_info().ok()?).map(|info| info.program_id))
 }
 
+/// Id of the program of the pinned link, wherever its device is.
+///
+/// # Errors
+/// Of BPF_OBJ_GET.
+pub fn pinned_program(links: &Path, device: u32, hook: PacketHook) -> Result<Option<u32>, KernelError> {
+    let link = open(&links.join(hook.pin(device)), device, hook)?;
+    Ok(link.and_then(|link| link.tcx_info().ok()?).map(|info| info.program_id))
+}
+
 /// The devices that there are pins for, whether the device is there or not.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ pub use netfilter_rules::NfDeletion;
 pub use netfilter_sets::{counters, ipsets, remove_counter, remove_ipset};
 pub use netns::netns_cookie;
 pub use probe::probe_set_retval;
-pub use program::{ProgramInfo, own_programs};
+pub use program::{ProgramInfo, own_programs, program_by_id};
 pub use sock_diag::{ConnectedUdp, SockDiag};
 pub use tc::{Filter, Tc, TcHook};
 pub use tcx::{TcxLink, TcxProgram, tcx_links, tcx_programs};

@@ -62,6 +62,14 @@ impl fmt::Display for ProgramInfo {
     }
 }
 
+/// A program by its id, to run.
+///
+/// # Errors
+/// Of BPF_PROG_GET_FD_BY_ID (`PermissionDenied`: no CAP_SYS_ADMIN; `NotFound`: it is gone).
+pub fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    by_id(bpf_cmd::BPF_PROG_GET_FD_BY_ID, id)
+}
+
 impl MapFd {
     /// Opens a map by its id; `None` if there is none any more.
     ///

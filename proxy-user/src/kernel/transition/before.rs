@@ -69,7 +69,7 @@ pub fn clear(dirs: &PinDirs) -> Result<(), KernelError> {
 }
 
 /// Index in BEFORE_PACKETS: a `proxy_common::packet::Hook`.
-const fn place(hook: PacketHook) -> u32 {
+pub const fn place(hook: PacketHook) -> u32 {
     match hook {
         PacketHook::Ingress => 0,
         PacketHook::Egress => 1,

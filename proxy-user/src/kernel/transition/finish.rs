@@ -3,10 +3,13 @@
 
 use super::before;
 use super::carry::{Authority, Memory, REMEMBERED};
+use super::copy::Turn;
 use super::instance::{self, Instances};
+use super::other::{self, other};
 use super::step::{After, Step};
-use crate::kernel::attach::{Attached, attach};
-use crate::kernel::bpffs::PinDirs;
+use super::turn::Turner;
+use crate::kernel::attach::{Attached, DETACH_ORDER, attach};
+use crate::kernel::bpffs::{self, PinDirs};
 use crate::kernel::error::KernelError;
 use crate::kernel::grace::Grace;
 use crate::kernel::loader::{Load, load, put_stages};
@@ -34,13 +37,18 @@ pub fn discard_unfinished(dirs: &PinDirs) -> Result<(), KernelError> {
     Instances::of(&dirs.version)?.unfinished.iter().try_for_each(|directory| instance::remove(directory))
 }
 
-/// The instance before the one in use, if it is still there: then the transition is not finished.
+/// The instance before the one in use, or that of another version, if it is still there: then the transition is not
+/// finished.
 ///
 /// # Errors
 /// [`KernelError::Path`].
 pub fn former(dirs: &PinDirs) -> Result<Option<PinDirs>, KernelError> {
-    let older = Instances::of(&dirs.version)?.whole.into_iter().rfind(|number| *number < dirs.number);
-    Ok(older.map(|number| PinDirs::instance(dirs.version.clone(), number)))
+    let whole = Instances::of(&dirs.version)?.whole;
+    match whole.iter().rfind(|number| **number < dirs.number) {
+        Some(number) => Ok(Some(PinDirs::instance(dirs.version.clone(), *number))),
+        None if whole.is_empty() || other::is_unfilled(dirs) => Ok(None),
+        None => other(dirs),
+    }
 }
 
 /// Finishes a transition that is committed; `None` if there is none. `bridge` are bridging programs, if they are loaded
@@ -54,6 +62,15 @@ pub fn finish(
     after: After<'_>,
 ) -> Result<Option<Attached>, KernelError> {
     let Some(former) = former(&programs.dirs)? else { return Ok(None) };
+    if programs.waits {
+        // Those that run are another version's.
+        put_stages(&programs.ebpf, &programs.dirs)?;
+        retire(&programs.dirs, &former)?;
+        return Ok(Some(Attached::default()));
+    }
+    if former.version != programs.dirs.version {
+        other::adopt_links(&former, &programs.dirs)?;
+    }
     let grace = Grace::new().map_err(|source| call(TRANSITION, "BPF_MAP_CREATE", source))?;
     let memories = Memories::open(&former, &programs.dirs)?;
     if !memories.0.is_empty() {
@@ -63,22 +80,35 @@ pub fn finish(
     put_stages(ebpf, dirs)?;
     let attached = attach(ebpf, &dirs.links, cgroup)?;
     packets.replace(ebpf)?;
+    if former.version != dirs.version {
+        packets.adopt(&former.links)?;
+    }
     wait(&grace)?;
     after(Step::Swapped)?;
     // What began with the former programs since the last pass.
     memories.pass(Authority::Ours, recently())?;
     before::clear(dirs)?;
     after(Step::Cleared)?;
-    while let Some(former) = self::former(dirs)? {
-        // Readers that look for the newest never find one that is half removed.
-        let unwanted = former.clone().unfinished().maps;
-        instance::remove(&unwanted)?;
-        fs::rename(&former.maps, &unwanted)
-            .map_err(|source| KernelError::path(&former.maps, "rename", source))?;
-        instance::remove(&unwanted)?;
+    let mut next = Some(former);
+    while let Some(former) = next {
+        retire(dirs, &former)?;
+        next = self::former(dirs)?;
     }
     after(Step::Removed)?;
     Ok(Some(attached))
+}
+
+/// Removes the maps that are no more in use.
+fn retire(dirs: &PinDirs, former: &PinDirs) -> Result<(), KernelError> {
+    if former.version != dirs.version {
+        return bpffs::clear_version(&former.version, &DETACH_ORDER);
+    }
+    // Readers that look for the newest never find one that is half removed.
+    let unwanted = former.clone().unfinished().maps;
+    instance::remove(&unwanted)?;
+    fs::rename(&former.maps, &unwanted)
+        .map_err(|source| KernelError::path(&former.maps, "rename", source))?;
+    instance::remove(&unwanted)
 }
 
 /// Lets bridging programs run while what programs write is carried over.
@@ -107,6 +137,9 @@ fn cross(
     put_stages(&bridge, dirs)?;
     attach(&mut bridge, &dirs.links, cgroup)?;
     packets.replace(&bridge)?;
+    if former.version != dirs.version {
+        packets.adopt(&former.links)?;
+    }
     wait(grace)?;
     after(Step::Bridged)?;
     let mut since = 0;
@@ -129,8 +162,9 @@ fn cross(
     after(Step::CarriedAgain)
 }
 
-/// The maps that are carried over: those that programs write, and that are others now.
-struct Memories(Vec<(MapName, MapFd, MapFd)>);
+/// The maps that are carried over: those that programs write, and that are others now; with how their entries are said
+/// there, if otherwise.
+struct Memories(Vec<(MapName, MapFd, MapFd, Option<Turner>)>);
 
 impl Memories {
     fn open(former: &PinDirs, dirs: &PinDirs) -> Result<Self, KernelError> {
@@ -138,21 +172,31 @@ impl Memories {
         let mut found = Vec::new();
         for name in REMEMBERED {
             let to = open_pin(dirs, &shapes, name, Access::ReadWrite)?;
-            let from = match open_pin(former, &shapes, name, Access::Read) {
-                Err(KernelError::NotPinned { .. }) => continue,
-                from => from?,
-            };
-            if from.id() != to.id() {
-                found.push((name, from, to));
+            let Some(from) = other::open(former, name)? else { continue };
+            if from.id() == to.id() {
+                continue;
             }
+            let turner = match former.version == dirs.version {
+                true => None,
+                false => match Turner::new(name, &from, &to) {
+                    Ok(turner) => Some(turner),
+                    Err(why) => {
+                        tracing::warn!(map = name, reason = %why, "another version's entries cannot be taken over");
+                        continue;
+                    }
+                },
+            };
+            found.push((name, from, to, turner));
         }
         Ok(Self(found))
     }
 
     fn pass(&self, authority: Authority, since: u32) -> Result<usize, KernelError> {
         let mut came = 0;
-        for (name, from, to) in &self.0 {
-            let memory = Memory { name, from, to, turn: None };
+        for (name, from, to, turner) in &self.0 {
+            let turn = turner.as_ref().map(|turner| |key: &[u8], value: &[u8]| turner.turn(key, value));
+            let turn = turn.as_ref().map(|turn| turn as Turn<'_>);
+            let memory = Memory { name, from, to, turn };
             came += memory.pass(authority, since).map_err(|source| call(name, "carrying over", source))?;
         }
         Ok(came)

@@ -21,8 +21,11 @@ pub mod copy;
 mod finish;
 mod grow;
 pub mod instance;
+mod other;
 mod step;
+mod turn;
 
 pub(super) use finish::{discard_unfinished, finish, former};
 pub(super) use grow::grow;
+pub(super) use other::{Making, adopt_links, other, set_filled, take_over};
 pub use step::{After, Step};

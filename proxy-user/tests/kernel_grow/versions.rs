@@ -1,0 +1,130 @@
+//! Maps of another version, older or newer: taken over while connections are made. Here they differ in their version alone;
+//! the tests of layout_upgrade/ have other layouts.
+
+use crate::island::Island;
+use crate::kernel_lab::Lab;
+use crate::steps::{INJECTED, contents, options};
+use crate::traffic;
+use proxy_common::abi::{ABI_VERSION, Counter};
+use shunt::kernel::sys::{Access, MapFd};
+use shunt::kernel::{Attached, Kernel, PROGRAMS, Step};
+use shunt::writer::MapReader as _;
+use std::fs;
+
+/// Makes what is there another version's.
+fn become_other(lab: &Lab, version: &str) {
+    let path = lab.pin_path();
+    fs::rename(path.join(format!("v{ABI_VERSION}")), path.join(version)).unwrap();
+}
+
+fn versions(lab: &Lab) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(lab.pin_path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn no_connection_and_no_flow_notices_an_upgrade_or_a_downgrade() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    kernel.attach().unwrap();
+    let island = Island::new(&lab, &mut kernel);
+    let wanted = contents(kernel.maps());
+    for version in ["v3", "v12"] {
+        let before = kernel.maps().counters().unwrap();
+        let (next, counts) = traffic::during(&island.place, &island.targets, || {
+            drop(kernel);
+            become_other(&lab, version);
+            let mut next = Kernel::open(&options(&lab)).unwrap();
+            assert_eq!(versions(&lab).len(), 2, "the other one serves until programs are attached");
+            next.attach().unwrap();
+            next
+        });
+        kernel = next;
+        counts.assert_all_well(20);
+        assert_eq!(contents(kernel.maps()), wanted);
+        assert_eq!(versions(&lab), ["v4"]);
+        let after = kernel.maps().counters().unwrap();
+        assert!(after[Counter::ConnectForwarded as usize] > before[Counter::ConnectForwarded as usize]);
+        assert_eq!(after[Counter::Inconsistent as usize], 0);
+    }
+}
+
+#[test]
+fn one_that_ends_on_the_way_is_begun_again_or_finished() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    kernel.attach().unwrap();
+    let island = Island::new(&lab, &mut kernel);
+    let wanted = contents(kernel.maps());
+    for last in Step::ALL {
+        let (next, counts) = traffic::during(&island.place, &island.targets, || {
+            drop(kernel);
+            become_other(&lab, "v3");
+            let mut after = |step| if step == last { Err(INJECTED) } else { Ok(()) };
+            // Committed is not told: opening succeeds.
+            let opened = Kernel::open_watched(&options(&lab), &mut after);
+            if let Ok(opened) = opened {
+                let (_maps, mut programs) = opened.split();
+                let finished = programs.attach_watched(&mut after);
+                assert_eq!(finished.is_err(), last != Step::Committed, "{last:?}");
+            }
+            let mut next = Kernel::open(&options(&lab)).unwrap();
+            next.attach().unwrap();
+            next
+        });
+        kernel = next;
+        counts.assert_all_well(1);
+        assert_eq!(contents(kernel.maps()), wanted, "{last:?}");
+        assert_eq!(versions(&lab), ["v4"], "{last:?}");
+        let attached = kernel.attached().unwrap();
+        assert!(attached.len() == PROGRAMS.len() && attached.iter().all(|program| program.effective));
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_over_serves_until_the_new_maps_are_filled() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    kernel.attach().unwrap();
+    let island = Island::new(&lab, &mut kernel);
+    let wanted = contents(kernel.maps());
+    let before = kernel.attached().unwrap();
+    drop(kernel);
+    become_other(&lab, "v3");
+    // Made without a description of its fields.
+    let pin = lab.pin_path().join("v3/maps/SERVICES");
+    let shape = *MapFd::open(&pin, Access::Read).unwrap().shape();
+    fs::remove_file(&pin).unwrap();
+    MapFd::create(&shape, None).unwrap().pin(&pin).unwrap();
+
+    let ((), counts) = traffic::during(&island.place, &island.targets, || {
+        // A second agent finds it as the first.
+        for _ in 0..2 {
+            let mut kernel = Kernel::open(&options(&lab)).unwrap();
+            assert_eq!(kernel.attach().unwrap(), Attached::default());
+            assert_eq!(kernel.attached().unwrap(), []);
+            assert!(kernel.maps().frontends().unwrap().is_empty());
+        }
+    });
+    counts.assert_all_well(1);
+    assert_eq!(versions(&lab), ["v3", "v4"]);
+
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    island.program(&mut kernel);
+    assert_eq!(contents(kernel.maps()), wanted);
+    let (maps, mut programs) = kernel.split();
+    programs.remove_other_versions().unwrap();
+    assert_eq!(versions(&lab), ["v4"]);
+    let after = programs.attached().unwrap();
+    for (before, after) in before.iter().zip(&after) {
+        assert!(after.effective && after.link_id == before.link_id && after.program_id != before.program_id);
+    }
+    let ((), counts) = traffic::during(&island.place, &island.targets, || ());
+    counts.assert_all_well(1);
+    drop((maps, programs));
+    assert_eq!(lab.open().attach().unwrap(), Attached { replaced: PROGRAMS.len(), ..Attached::default() });
+}
