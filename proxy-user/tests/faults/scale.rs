@@ -11,7 +11,7 @@ pub struct Scale {
     pub rounds: u32,
     /// How often an agent is killed at a random moment.
     pub kills: u32,
-    /// What a client waits between two connections, so that a small run leaves the machine to others.
+    /// What a thread of a client waits between two connections. A small run leaves the machine to others.
     pub pause: Duration,
     /// How long a backend that is listed no more still serves, as `terminationGracePeriodSeconds` has it.
     pub grace: Duration,
@@ -32,7 +32,9 @@ const FULL: Scale = Scale {
     connections: 70_000,
     rounds: 5,
     kills: 100,
-    pause: Duration::ZERO,
+    // More than this, and flows are begun faster than FLOWS, as large as it is at first, has room for until they are
+    // collected: it grows once a minute at most.
+    pause: Duration::from_millis(1),
     grace: Duration::from_secs(10),
     sessions: 32,
 };
