@@ -12,8 +12,20 @@ use std::{
     process::Command,
 };
 
-const COMMANDS: [&str; 11] =
-    ["run", "config", "plan", "explain", "dump", "status", "trace", "top", "cleanup", "mount-bpffs", "demo"];
+const COMMANDS: [&str; 12] = [
+    "run",
+    "config",
+    "plan",
+    "explain",
+    "dump",
+    "status",
+    "doctor",
+    "trace",
+    "top",
+    "cleanup",
+    "mount-bpffs",
+    "demo",
+];
 
 /// A cluster that has one of everything, as node n1 sees it.
 fn cluster() -> String {

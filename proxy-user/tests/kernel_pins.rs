@@ -57,25 +57,21 @@ fn what_others_detached_is_attached_again() {
 }
 
 #[test]
-fn a_foreign_pin_is_refused_by_name_and_stays() {
+fn a_reader_refuses_a_foreign_pin_by_name() {
     let Some(lab) = Lab::new() else { return };
     drop(lab.open());
-    let pin = lab.pin_path().join("v4/maps/BACKENDS");
+    let pin = lab.pin_path().join(format!("v{ABI_VERSION}/maps/BACKENDS"));
     fs::remove_file(&pin).unwrap();
     let foreign = aya::maps::Array::<aya::maps::MapData, [u8; 4096]>::create(4, 0).unwrap();
     foreign.pin(&pin).unwrap();
 
-    for error in [
-        Kernel::open(&lab.options()).map(drop).unwrap_err(),
-        Kernel::read_only(&lab.pin_path()).map(drop).unwrap_err(),
-    ] {
-        let text = error.to_string();
-        assert!(text.contains(pin.to_str().unwrap()), "{text}");
-        assert!(text.contains("value 4096 bytes") && text.contains("value 32 bytes"), "{text}");
-        assert!(!error.is_environment());
-        let KernelError::ForeignMap { found, expected, .. } = error else { panic!("{text}") };
-        assert_eq!((found.value_size, expected.value_size), (4096, 32));
-    }
+    let error = Kernel::read_only(&lab.pin_path()).map(drop).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(pin.to_str().unwrap()), "{text}");
+    assert!(text.contains("value 4096 bytes") && text.contains("value 32 bytes"), "{text}");
+    assert!(!error.is_environment());
+    let KernelError::ForeignMap { found, expected, .. } = error else { panic!("{text}") };
+    assert_eq!((found.value_size, expected.value_size), (4096, 32));
     let MapShape { value_size, .. } = *MapFd::open(&pin, Access::Read).unwrap().shape();
     assert_eq!(value_size, 4096, "left alone");
 }

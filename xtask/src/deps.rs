@@ -37,11 +37,14 @@ pub const TEST_PACKAGES: &[&str] = &[
     "iptables",
     "ipset",
     "prometheus",
+    "bpftool",
+    "libfaketime",
     "strace",
 ];
 
 /// What `cargo xtask kernels` boots with.
-pub const KERNEL_PACKAGES: &[&str] = &["qemu-system-x86", "xz-utils"];
+pub const KERNEL_PACKAGES: &[&str] =
+    &["qemu-system-x86", "xz-utils", "zstd", "binutils", "containernetworking-plugins"];
 
 /// True for uid 0.
 pub fn is_root() -> bool {

@@ -1,7 +1,10 @@
 //! What a failed command says, and its exit code.
 
 use crate::{dataplane::DataplaneError, demo::Unfit, kernel::KernelError, source::manifests::ManifestError};
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 /// Wrong usage, or a machine that lacks what Shunt needs.
 const ENVIRONMENT: u8 = 2;
@@ -22,7 +25,8 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
         // As with `shunt dump | head`: whoever read has seen enough.
         return ExitCode::from(NOBODY_READS);
     }
-    eprintln!("shunt: {}", describe(error));
+    // Where standard error takes nothing, the exit code is all that can be said; eprintln would panic.
+    let _ = writeln!(io::stderr(), "shunt: {}", describe(error));
     ExitCode::from(if is_environment(error) { ENVIRONMENT } else { 1 })
 }
 

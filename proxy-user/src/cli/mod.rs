@@ -30,6 +30,7 @@ mod table;
 mod top;
 mod trace;
 mod watch_args;
+mod work;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 use tracing_subscriber::EnvFilter;
@@ -79,6 +80,8 @@ fn init_logging(level: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && !plain)
         .with_target(false)
+        // Or a line that cannot be written, since the disk is full, would be told by eprintln, which panics then.
+        .log_internal_errors(false)
         .init();
 }
 

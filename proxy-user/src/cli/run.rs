@@ -98,7 +98,11 @@ async fn follow(args: RunArgs) -> anyhow::Result<ExitCode> {
             _ = audit.recv() => agent.audit(),
             incoming = source.next() => agent.program(incoming),
             event = next_addresses(&mut addresses) => agent.program(Incoming::event(event)),
-            () = agent.work() => {}
+            () = agent.work() => {
+                if let Some(error) = agent.lost() {
+                    anyhow::bail!("{error}; the dataplane is that one's now");
+                }
+            }
         }
     }
     tracing::info!("ended; the dataplane goes on with what it has");

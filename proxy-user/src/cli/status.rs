@@ -4,24 +4,76 @@ use super::{
     args::{Output, StatusArgs},
     live,
     status_devices::{DeviceStatus, PacketStatus, devices, write_devices},
+    work::Work,
 };
 use crate::{
-    kernel::{self, Attachment, Cgroup, PROGRAMS, PinnedMaps, cgroup2_mount_point},
-    writer::{FrontendKey, MapReader, PrefixKey},
+    dataplane::map_memory,
+    kernel::{self, Attachment, Cgroup, LockState, PROGRAMS, PinnedMaps, cgroup2_mount_point, lock_state},
+    writer::{FrontendKey, MapReader, PrefixKey, Size},
 };
 use proxy_common::abi::{Counter, EndpointSet};
 use serde::Serialize;
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 #[derive(Serialize)]
 struct StatusDocument {
+    agent: AgentStatus,
     attached: Vec<ProgramStatus>,
     devices: Vec<DeviceStatus>,
     packets: PacketStatus,
     /// What kube-proxy has on this node, or has left there; absent where the kernel does not tell.
     kube_proxy: Option<Vec<String>>,
     maps: Vec<MapStatus>,
+    /// Bytes of all maps together.
+    map_memory_bytes: u64,
+    /// What they may grow to; absent where no agent has said so.
+    map_memory_limit_bytes: Option<u64>,
     counters: Vec<(&'static str, u64)>,
+}
+
+/// The agent, or the last one that has run.
+#[derive(Serialize)]
+struct AgentStatus {
+    /// Whether one runs: somebody holds the pin path. Absent where that cannot be found out.
+    running: Option<bool>,
+    /// Its process, if that has a number in this PID namespace.
+    pid: Option<u32>,
+    /// Whether its first complete list has come.
+    listed: bool,
+    /// Seconds since it started, since that list, and since it compared and changed the maps last; absent for never.
+    started_seconds: Option<u64>,
+    first_list_seconds: Option<u64>,
+    last_sync_seconds: Option<u64>,
+    last_change_seconds: Option<u64>,
+    #[serde(skip)]
+    work: Work,
+}
+
+impl AgentStatus {
+    fn new(maps: &PinnedMaps, pin_path: &Path) -> Self {
+        let lock = lock_state(pin_path).ok();
+        let pid = match &lock {
+            Some(LockState::Held(holder)) => holder.as_ref().map(|holder| holder.pid),
+            _ => None,
+        };
+        let work = Work::now(&maps.agent());
+        let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+        Self {
+            running: lock.map(|lock| lock != LockState::Free),
+            pid,
+            listed: work.listed.is_some(),
+            started_seconds: seconds(work.started),
+            first_list_seconds: seconds(work.listed),
+            last_sync_seconds: seconds(work.synced),
+            last_change_seconds: seconds(work.changed),
+            work,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -48,13 +100,16 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let path = args.cgroup.clone().or_else(cgroup2_mount_point);
     let cgroup = Cgroup::open(&path.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")))?;
     let found = maps.attached(&cgroup)?;
-    let counters = maps.counters()?;
+    let (counters, statuses) = (maps.counters()?, map_status(&maps)?);
     let document = StatusDocument {
+        agent: AgentStatus::new(&maps, &args.pins.pin_path),
         attached: PROGRAMS.iter().map(|(program, _)| program_status(program, &found)).collect(),
         devices: devices(&maps)?,
         packets: PacketStatus::new(maps.packet_settings()),
         kube_proxy: kernel::kube_proxy(false).ok().map(|found| found.iter().map(|f| f.to_string()).collect()),
-        maps: map_status(&maps)?,
+        map_memory_bytes: statuses.iter().map(|map| map.bytes).sum(),
+        map_memory_limit_bytes: map_memory(&maps.agent()),
+        maps: statuses,
         counters: Counter::ALL.iter().map(|counter| (counter.name(), counters[*counter as usize])).collect(),
     };
     let effective = document.attached.iter().all(|program| program.effective)
@@ -110,20 +165,16 @@ pub fn map_status(maps: &PinnedMaps) -> anyhow::Result<Vec<MapStatus>> {
                 "SERVICES" => (Some(services.len() as u32), capacities.services),
                 "SLOTS" => (Some(slots), capacities.slots),
                 "BACKENDS" => (Some(backends), capacities.backends),
-                "NAMES" => (None, capacities.name_cells),
                 "SOURCE_RANGES" => (Some(ranges), capacities.prefixes),
                 "NETWORKS" => (Some(prefixes.len() as u32 - ranges), capacities.prefixes),
-                "AFFINITY" => (None, capacities.affinities),
-                "NODE" | "PACKETS" | "TRACE" => (None, 1),
                 "FLOWS" => (Some(flows), capacities.flows),
                 "FRAGMENTS" => (None, 2_048),
                 "STAGES" => (None, 4),
-                "SCRATCH" => (None, 1),
                 "DEVICES" => (Some(devices), 4_096),
                 "EVENTS" => (None, 262_144),
-                "STATS" => (None, capacities.services),
                 "COUNTERS" => (None, Counter::COUNT as u32),
-                _ => (None, capacities.sockets),
+                "BEFORE_PACKETS" => (None, 2),
+                _ => (None, Size::of_map(map).map_or(1, |size| capacities.get(size))),
             };
             MapStatus { map, used, capacity, bytes }
         })
@@ -137,6 +188,13 @@ fn range(set: EndpointSet, capacity: u32) -> u32 {
 }
 
 fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std::io::Result<()> {
+    let AgentStatus { running, pid, work, .. } = &document.agent;
+    let process = pid.map(|pid| format!("process {pid}, ")).unwrap_or_default();
+    match running {
+        Some(true) => writeln!(out, "AGENT runs: {process}{work}\n")?,
+        Some(false) => writeln!(out, "AGENT: none runs; of the last one: {work}\n")?,
+        None => writeln!(out, "AGENT: whether one runs cannot be found out; {work}\n")?,
+    }
     writeln!(out, "PROGRAM       LINK      PROG      STATE")?;
     for program in &document.attached {
         let id = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
@@ -151,8 +209,11 @@ fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std:
         let used = map.used.map_or_else(|| "-".to_owned(), |used| used.to_string());
         writeln!(out, "{:12}  {used:>8}  {:>8}  {:>7}", map.map, map.capacity, map.bytes / 1024)?;
     }
-    let bytes: u64 = document.maps.iter().map(|map| map.bytes).sum();
-    writeln!(out, "{:34}{:>7}\n\nCOUNTER", "total", bytes / 1024)?;
+    writeln!(out, "{:34}{:>7}", "total", document.map_memory_bytes / 1024)?;
+    if let Some(limit) = document.map_memory_limit_bytes {
+        writeln!(out, "{:34}{:>7}", "limit (--map-memory)", limit / 1024)?;
+    }
+    writeln!(out, "\nCOUNTER")?;
     for (name, value) in &document.counters {
         writeln!(out, "{name:26}{value:>12}")?;
     }

@@ -4,10 +4,25 @@ use crate::engine::SyncReport;
 use proxy_common::abi::{AgentEntry, AgentFlags};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The entry of a process that starts now. What a former one has said of its work is no more said.
-pub(super) fn started() -> AgentEntry {
-    let now = now();
-    AgentEntry { pid: u64::from(std::process::id()), started: now, ..AgentEntry::default() }
+/// The upper half of the flags says how many MiB the maps may grow to.
+const MAP_MEMORY: u32 = 32;
+const MIB: u64 = 1 << 20;
+
+/// The entry of a process that starts now, and whose maps may take `map_memory` bytes. What a former one has said of its
+/// work is no more said.
+pub(super) fn started(map_memory: u64) -> AgentEntry {
+    let mebibytes = (map_memory / MIB).clamp(1, u32::MAX.into());
+    let flags = AgentFlags(mebibytes << MAP_MEMORY);
+    AgentEntry { pid: u64::from(std::process::id()), started: now(), flags, ..AgentEntry::default() }
+}
+
+/// Bytes that all maps together may grow to, in whole MiB, as the agent says; `None` where it does not.
+#[must_use]
+pub const fn map_memory(entry: &AgentEntry) -> Option<u64> {
+    match entry.flags.0 >> MAP_MEMORY {
+        0 => None,
+        mebibytes => Some(mebibytes * MIB),
+    }
 }
 
 /// The entry after a sync; `complete` where all is known that is in the cluster.
@@ -36,7 +51,7 @@ mod tests {
 
     #[test]
     fn each_sync_tells_what_it_did() {
-        let start = started();
+        let start = started(64 << 20);
         assert_eq!((start.pid, start.synced, start.listed), (u64::from(std::process::id()), 0, 0));
         let idle = synced(start, &SyncReport::default(), false);
         assert!(idle.synced >= start.started && idle.changed == 0 && idle.listed == 0);
@@ -46,5 +61,8 @@ mod tests {
         let later = synced(filled, &SyncReport::default(), true);
         assert_eq!((later.changed, later.listed), (filled.changed, filled.listed));
         assert_eq!((later.pid, later.started), (start.pid, start.started));
+        assert_eq!(map_memory(&later), Some(64 << 20), "beside the flags");
+        assert_eq!(map_memory(&started(5)), Some(MIB));
+        assert_eq!(map_memory(&AgentEntry::default()), None);
     }
 }

@@ -61,4 +61,10 @@ impl Devices {
         }
         Ok(report)
     }
+
+    /// The devices that the programs are attached to, as far as this process has seen to it.
+    pub fn kept(&self) -> BTreeMap<u32, DeviceEntry> {
+        let known = self.known.iter().flatten();
+        known.filter_map(|(index, entry)| Some((*index, (*entry)?))).collect()
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     engine::{Engine, Remembered, Rules, SyncReport, Unplaced},
     kernel::{
         Closed, Collected, Collector, Kernel, KernelError, KernelMaps, Programs, RememberedCount,
-        close_stale_sockets,
+        close_stale_sockets, watchman::Round,
     },
     model::{EndpointSlice, Event, Node, ObjectName, Service},
     table::Conflict,
@@ -44,8 +44,9 @@ impl Dataplane {
     /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
     pub fn open(node: impl Into<SmolStr>, rules: Rules, options: &Options) -> Result<Self, DataplaneError> {
         let (mut maps, mut programs) = Kernel::open(options)?.split();
-        maps.set_agent(&agent::started());
-        let engine = Engine::new(node, rules, maps)?;
+        maps.set_agent(&agent::started(options.limits.memory));
+        let mut engine = Engine::new(node, rules, maps)?;
+        engine.limit(options.limits);
         programs.attach()?;
         Ok(Self {
             engine,
@@ -105,7 +106,8 @@ impl Dataplane {
     /// # Errors
     /// The first system call that failed. The rest stays planned: call again.
     pub fn sync(&mut self) -> Result<SyncReport, DataplaneError> {
-        let report = self.engine.sync()?;
+        let programs = &mut self.programs;
+        let report = self.engine.sync_growing(|maps, sizes| enlarge(programs, maps, sizes))?;
         self.tell(&report);
         if !self.alone && self.engine.is_complete() {
             if let Err(error) = self.programs.remove_other_versions() {
@@ -177,6 +179,12 @@ impl Dataplane {
         Ok(())
     }
 
+    /// Looks whether all that this process attached and pinned is still so, restores what is not, and says what else is
+    /// in the way: see [`Programs::watch`]. Call it every few seconds.
+    pub fn watch(&mut self) -> Round {
+        self.programs.watch(&self.devices.kept())
+    }
+
     /// Attaches the packet programs to these devices, by index in the calling thread's network namespace, and to no
     /// others: traffic that crosses them is translated from then on, also without this process. What is attached
     /// already stays so, or is replaced in place; the smallest set of changes is made.
@@ -231,7 +239,7 @@ impl Dataplane {
     /// [`Self::sync`] reports it.
     pub fn grow_remembered(&mut self, used: &Remembered) -> bool {
         let programs = &mut self.programs;
-        self.engine.grow_remembered(used, |maps, sizes| grow(programs, maps, sizes))
+        self.engine.grow_remembered(used, |maps, sizes| enlarge(programs, maps, sizes))
     }
 
     /// Tries growth again that failed, with the next [`Self::sync`]; true if one had failed.
@@ -276,8 +284,12 @@ impl Dataplane {
     }
 }
 
-/// Has the kernel's maps grow.
-fn grow(programs: &mut Programs, maps: &mut KernelMaps, sizes: &Capacities) -> Result<Duration, KernelError> {
+/// Has the kernel's maps grow; says how long it took.
+fn enlarge(
+    programs: &mut Programs,
+    maps: &mut KernelMaps,
+    sizes: &Capacities,
+) -> Result<Duration, KernelError> {
     let start = Instant::now();
     programs.grow(maps, sizes)?;
     Ok(start.elapsed())

@@ -16,6 +16,10 @@ use std::{collections::BTreeSet, fmt::Display, time::Duration};
 /// A map that is fuller than this is to grow, percent.
 const FULL: u64 = 80;
 
+/// Where one grows, those that are fuller than this grow with it, percent: a growth costs the same for one map or for
+/// all, and theirs would come soon.
+const HALF_FULL: u64 = 50;
+
 /// Growths that one sync may take: each is by an eighth at least, and most double a map.
 const GROWTHS: usize = 64;
 
@@ -168,16 +172,27 @@ impl<W: Writer> Engine<W> {
     pub fn wanted(&self) -> Option<Capacities> {
         let limits = self.growing.limits.as_ref().filter(|_| !self.growing.barred)?;
         let (demand, refused, now) = (self.demand(), self.refused(), &self.growing.now);
-        let mut wanted = *now;
-        for size in Size::all() {
-            let has = now.get(size);
-            let entries = match limits.fixed.get(size) {
-                Some(chosen) => chosen,
-                None => larger(size, has, demand.of(size), refused.contains(&size)),
-            };
-            wanted.set(size, entries.max(has));
+        let sizes = |full: u64| {
+            let mut wanted = *now;
+            for size in Size::all() {
+                let has = now.get(size);
+                let entries = match limits.fixed.get(size) {
+                    Some(chosen) => chosen,
+                    None if refused.contains(&size) => larger(size, has, demand.of(size)),
+                    None if is_fuller(has, demand.of(size), full) => larger(size, has, demand.of(size)),
+                    None => has,
+                };
+                wanted.set(size, entries.max(has));
+            }
+            wanted
+        };
+        let wanted = sizes(FULL);
+        if wanted == *now {
+            return None;
         }
-        (wanted != *now).then(|| limits.within(now, &wanted)).flatten()
+        let together = sizes(HALF_FULL);
+        let is_whole = |given: &Capacities| *given == together;
+        limits.within(now, &together).filter(is_whole).or_else(|| limits.within(now, &wanted))
     }
 
     /// The same of the maps that programs write, by how full they are. They take a bounded share of the limit: who
@@ -193,7 +208,10 @@ impl<W: Writer> Engine<W> {
             (Size::Flows, used.flows),
         ];
         for (size, used) in counted.into_iter().filter(|(size, _)| limits.fixed.get(*size).is_none()) {
-            wanted.set(size, larger(size, now.get(size), used.unwrap_or(0), false));
+            let (has, used) = (now.get(size), used.unwrap_or(0));
+            if is_fuller(has, used, FULL) {
+                wanted.set(size, larger(size, has, used));
+            }
         }
         (wanted != *now).then(|| limits.within_share(now, &wanted)).flatten()
     }
@@ -280,12 +298,13 @@ impl<W: Writer> Engine<W> {
     }
 }
 
-/// The next size of a map that has `has` entries where `needed` are in use, or that has refused one.
-fn larger(size: Size, has: u32, needed: u32, has_refused: bool) -> u32 {
-    let is_full = u64::from(needed) * 100 > u64::from(has) * FULL;
-    if !is_full && !has_refused {
-        return has;
-    }
+/// Whether more than `full` percent of `has` entries are in use.
+fn is_fuller(has: u32, used: u32, full: u64) -> bool {
+    u64::from(used) * 100 > u64::from(has) * full
+}
+
+/// The next size of a map that has `has` entries where `needed` are in use or to come.
+fn larger(size: Size, has: u32, needed: u32) -> u32 {
     let roomy = u32::try_from(u64::from(needed) * 100 / FULL + 1).unwrap_or(u32::MAX);
     size.rounded(roomy.max(has.saturating_mul(2)))
 }

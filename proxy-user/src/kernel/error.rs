@@ -43,6 +43,14 @@ pub enum KernelError {
         /// What to do.
         remedy: String,
     },
+    /// The cgroup is the one that a container takes for the root.
+    #[error("{path} is this container's own cgroup, where no socket of the node's pods is: {remedy}")]
+    NarrowCgroup {
+        /// The path that was given, or found.
+        path: PathBuf,
+        /// The mount that is missing.
+        remedy: String,
+    },
     /// The pin path is not on a bpffs.
     #[error(
         "{path} is not on a bpffs: choose a path under /sys/fs/bpf, or mount one there with \
@@ -164,6 +172,7 @@ impl KernelError {
                 | Self::Privileges { .. }
                 | Self::KernelTooOld { .. }
                 | Self::NotCgroup2 { .. }
+                | Self::NarrowCgroup { .. }
                 | Self::NoBpffs { .. }
         )
     }

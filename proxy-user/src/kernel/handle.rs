@@ -15,7 +15,10 @@ use super::pinned::PinnedMaps;
 use super::programs::Programs;
 use super::sys::Access;
 use super::transition::{self, After, Making};
+use super::watchman::{self, Watchman};
 use crate::writer::{Capacities, Fixed, Limits};
+use proxy_common::abi::DeviceEntry;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ pub struct Options {
     pub cgroup: PathBuf,
     /// A directory on a bpffs, made if it is missing.
     pub pin_path: PathBuf,
-    /// Sizes of maps that are made; a map that is adopted keeps its size.
+    /// Sizes of maps that are made; a map that is adopted has its own, until it grows.
     pub capacities: Capacities,
     /// How far maps may grow.
     pub limits: Limits,
@@ -79,6 +82,7 @@ impl Kernel {
     pub fn open_watched(options: &Options, after: After<'_>) -> Result<Self, KernelError> {
         let features = features::probe()?;
         let cgroup = Cgroup::open(&options.cgroup)?;
+        cgroup.refuse_narrow()?;
         if bpffs::ensure(&options.pin_path)? {
             tracing::warn!(
                 "nobody had mounted a bpffs at /sys/fs/bpf, so one was: from within a container it is that container's \
@@ -91,6 +95,9 @@ impl Kernel {
         let (capacities, log_level) = (&options.capacities, options.log_level);
         let waits = transition::take_over(&dirs, Making { capacities, features, log_level }, after)?;
         dirs.create()?;
+        for finding in watchman::recover(&options.pin_path, &dirs)? {
+            tracing::warn!("{finding}");
+        }
         let ebpf = load(&Load { dirs: &dirs, capacities, features, log_level, former: None })?;
         if transition::former(&dirs)?.is_none() {
             put_stages(&ebpf, &dirs)?;
@@ -99,7 +106,7 @@ impl Kernel {
         let maps = KernelMaps::new(maps, Arc::clone(&lock))?;
         let mut packets = PacketPrograms::new(&ebpf, &dirs, options.clsact)?;
         if waits {
-            packets.hold();
+            packets.stand_by();
         }
         let programs = Programs {
             ebpf,
@@ -110,7 +117,8 @@ impl Kernel {
             features,
             log_level,
             waits,
-            _lock: lock,
+            watchman: Watchman::default(),
+            lock,
         };
         Ok(Self { maps, programs })
     }
@@ -144,6 +152,11 @@ impl Kernel {
     /// As there.
     pub fn attached(&self) -> Result<Vec<Attachment>, KernelError> {
         self.programs.attached()
+    }
+
+    /// See [`Programs::watch`].
+    pub fn watch(&mut self, devices: &BTreeMap<u32, DeviceEntry>) -> watchman::Round {
+        self.programs.watch(devices)
     }
 
     /// See [`Programs::packets`].

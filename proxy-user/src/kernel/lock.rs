@@ -6,18 +6,23 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The pin path is ours until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct PinLock {
-    dir: File,
+    dir: Mutex<Locked>,
 }
 
-impl Drop for PinLock {
+/// A directory that this process has locked.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
     fn drop(&mut self) {
         // A child that some thread has just forked has the descriptor too, until it executes its program: closing
         // ours would not free the lock yet.
-        let _ = flock(&self.dir, FlockOperation::Unlock);
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
@@ -59,16 +64,40 @@ impl PinLock {
     /// # Errors
     /// [`KernelError::Locked`] with the holder, or [`KernelError::Path`].
     pub fn acquire(pin_path: &Path) -> Result<Self, KernelError> {
-        let dir = File::open(pin_path).map_err(|source| KernelError::path(pin_path, "open", source))?;
-        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            // Whoever held it before may have removed the directory: a lock on that holds nobody off.
-            Ok(()) if is_at(&dir, pin_path) => Ok(Self { dir }),
-            Ok(()) => Err(KernelError::path(pin_path, "flock", ErrorKind::NotFound)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(KernelError::Locked { path: pin_path.to_owned(), holder: holder(&dir) })
-            }
-            Err(source) => Err(KernelError::path(pin_path, "flock", source)),
+        lock(pin_path).map(|dir| Self { dir: Mutex::new(dir) })
+    }
+
+    /// Whether it is still the pin path that is locked: the directory may have been removed, or its file system unmounted.
+    #[must_use]
+    pub fn holds(&self, pin_path: &Path) -> bool {
+        is_at(&self.locked().0, pin_path)
+    }
+
+    /// Takes the lock on what lies at the pin path by now. Until that succeeds the former directory stays locked.
+    ///
+    /// # Errors
+    /// As for [`Self::acquire`]; [`KernelError::Locked`]: another process has begun to use the pin path since.
+    pub fn retake(&self, pin_path: &Path) -> Result<(), KernelError> {
+        let dir = lock(pin_path)?;
+        *self.locked() = dir;
+        Ok(())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Locked> {
+        self.dir.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lock(pin_path: &Path) -> Result<Locked, KernelError> {
+    let dir = File::open(pin_path).map_err(|source| KernelError::path(pin_path, "open", source))?;
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        // Whoever held it before may have removed the directory: a lock on that holds nobody off.
+        Ok(()) if is_at(&dir, pin_path) => Ok(Locked(dir)),
+        Ok(()) => Err(KernelError::path(pin_path, "flock", ErrorKind::NotFound)),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(KernelError::Locked { path: pin_path.to_owned(), holder: holder(&dir) })
         }
+        Err(source) => Err(KernelError::path(pin_path, "flock", source)),
     }
 }
 
@@ -134,6 +163,25 @@ mod tests {
         assert!(is_at(&old, &path));
         fs::remove_dir(&path).unwrap();
         assert!(!is_at(&old, &path));
+    }
+
+    #[test]
+    fn a_directory_that_was_made_again_is_locked_anew_unless_somebody_else_was_first() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("shunt");
+        fs::create_dir(&path).unwrap();
+        let lock = PinLock::acquire(&path).unwrap();
+        assert!(lock.holds(&path));
+        fs::rename(&path, parent.path().join("old")).unwrap();
+        assert!(!lock.holds(&path) && lock.retake(&path).is_err());
+        fs::create_dir(&path).unwrap();
+        let other = PinLock::acquire(&path).unwrap();
+        assert!(matches!(lock.retake(&path), Err(KernelError::Locked { .. })));
+        drop(other);
+        lock.retake(&path).unwrap();
+        assert!(lock.holds(&path));
+        assert!(matches!(PinLock::acquire(&path), Err(KernelError::Locked { .. })));
+        PinLock::acquire(&parent.path().join("old")).expect("the former directory is free");
     }
 
     #[test]

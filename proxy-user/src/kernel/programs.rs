@@ -9,6 +9,7 @@ use super::lock::PinLock;
 use super::maps::KernelMaps;
 use super::packets::{self, PacketPrograms};
 use super::transition::{self, After};
+use super::watchman::Watchman;
 use crate::writer::{Capacities, MapReader};
 use aya::Ebpf;
 use std::path::PathBuf;
@@ -26,8 +27,9 @@ pub struct Programs {
     pub(super) log_level: u8,
     /// Another version's programs go on until the maps are filled: these are not attached.
     pub(super) waits: bool,
+    pub(super) watchman: Watchman,
     // Last, so that all else is closed when another process may take over.
-    pub(super) _lock: Arc<PinLock>,
+    pub(super) lock: Arc<PinLock>,
 }
 
 impl Programs {
@@ -110,7 +112,7 @@ impl Programs {
             } else {
                 attach(&mut self.ebpf, &self.dirs.links, &self.cgroup)?;
             }
-            self.packets.release()?;
+            self.packets.begin()?;
             transition::set_filled(&self.dirs)?;
             self.waits = false;
         }

@@ -42,16 +42,21 @@ impl Cgroup {
         let parent = cgroup_path::own()?;
         let made = own_name::create(&parent, |path| fs::create_dir(path));
         let directory = Directory(made.map_err(|error| LabError::new("mkdir", parent.display(), error))?);
-        // A thread may move only between cgroups of one "threaded domain": that of its process.
-        let kind = directory.0.join("cgroup.type");
-        fs::write(&kind, "threaded").map_err(|error| LabError::new("write", kind.display(), error))?;
-        let open = |name| {
-            let path = directory.0.join(name);
-            let file = File::options().write(true).open(&path);
-            file.map_err(|error| LabError::new("open", path.display(), error))
-        };
-        let doors = Doors { threads: open("cgroup.threads")?, processes: open("cgroup.procs")? };
-        Ok(Self { directory, doors: Arc::new(doors) })
+        let doors = Arc::new(complete(&directory.0)?);
+        Ok(Self { directory, doors })
+    }
+
+    /// Removes it, once threads and processes have left, and makes another one in its place. Sockets that were made in
+    /// it go on and belong to what was removed, and so do places that were made of it.
+    ///
+    /// # Errors
+    /// EBUSY after three seconds with somebody in it; it is as it was then.
+    pub fn make_again(&mut self) -> Result<(), LabError> {
+        let path = self.path();
+        remove(path).map_err(|error| LabError::new("rmdir", path.display(), error))?;
+        fs::create_dir(path).map_err(|error| LabError::new("mkdir", path.display(), error))?;
+        self.doors = Arc::new(complete(path)?);
+        Ok(())
     }
 
     /// Its directory: what programs are attached to.
@@ -87,20 +92,39 @@ impl Cgroup {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let end = Instant::now() + REMOVAL_TIME;
-        loop {
-            match fs::remove_dir(&self.0) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < end => {
-                    thread::sleep(REMOVAL_PAUSE);
-                }
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    let threads = fs::read_to_string(self.0.join("cgroup.threads")).unwrap_or_default();
-                    let threads = threads.replace('\n', " ");
-                    tracing::warn!(cgroup = %self.0.display(), %error, threads, "lab cgroup stays behind");
-                    return;
-                }
-                _ => return,
+        match remove(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let threads = fs::read_to_string(self.0.join("cgroup.threads")).unwrap_or_default();
+                let threads = threads.replace('\n', " ");
+                tracing::warn!(cgroup = %self.0.display(), %error, threads, "lab cgroup stays behind");
             }
+            _ => {}
+        }
+    }
+}
+
+/// Makes a cgroup one that threads can join.
+fn complete(path: &Path) -> Result<Doors, LabError> {
+    // A thread may move only between cgroups of one "threaded domain": that of its process.
+    let kind = path.join("cgroup.type");
+    fs::write(&kind, "threaded").map_err(|error| LabError::new("write", kind.display(), error))?;
+    let open = |name| {
+        let path = path.join(name);
+        let file = File::options().write(true).open(&path);
+        file.map_err(|error| LabError::new("open", path.display(), error))
+    };
+    Ok(Doors { threads: open("cgroup.threads")?, processes: open("cgroup.procs")? })
+}
+
+/// Removes a cgroup once it is empty.
+fn remove(path: &Path) -> io::Result<()> {
+    let end = Instant::now() + REMOVAL_TIME;
+    loop {
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < end => {
+                thread::sleep(REMOVAL_PAUSE);
+            }
+            removed => return removed,
         }
     }
 }

@@ -41,6 +41,12 @@ pub enum Reason {
     ListForbidden,
     /// Rules of kube-proxy are on the node.
     KubeProxyFound,
+    /// Programs or pins that somebody had taken away are there again.
+    AttachmentRestored,
+    /// A program of somebody else's runs before Shunt's, or keeps it from being attached.
+    ForeignProgram,
+    /// Something of Shunt's is not in effect, and could not be restored.
+    NotInEffect,
 }
 
 impl Reason {
@@ -61,6 +67,9 @@ impl Reason {
             Self::ListReleased => "ListReleased",
             Self::ListForbidden => "ListForbidden",
             Self::KubeProxyFound => "KubeProxyFound",
+            Self::AttachmentRestored => "AttachmentRestored",
+            Self::ForeignProgram => "ForeignProgram",
+            Self::NotInEffect => "NotInEffect",
         }
     }
 
@@ -77,6 +86,7 @@ impl Reason {
             Self::ConfigIgnored => "ReadConfiguration",
             Self::ListHeldBack | Self::ListReleased | Self::ListForbidden => "ListObjects",
             Self::KubeProxyFound => "LookForKubeProxy",
+            Self::AttachmentRestored | Self::ForeignProgram | Self::NotInEffect => "WatchAttachments",
         }
     }
 

@@ -10,7 +10,7 @@
 //!   per kind; every source of API objects uses the same ones.
 //! * `kube` follows the API server.
 //! * `manifests` reads those objects from YAML and JSON files and follows the files live.
-//! * `addresses` and `devices` follow what the kernel knows of this node.
+//! * `addresses`, `devices` and `filters` follow what the kernel knows of this node.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,8 @@
 pub mod addresses;
 #[cfg(feature = "agent")]
 pub mod devices;
+#[cfg(feature = "agent")]
+pub mod filters;
 #[cfg(feature = "kube")]
 pub mod kube;
 pub mod kubernetes;

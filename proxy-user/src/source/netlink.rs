@@ -51,6 +51,11 @@ pub(super) trait Followed: Send + 'static {
     /// RTMGRP groups of linux/rtnetlink.h that hear of changes.
     const GROUPS: u32;
 
+    /// Whether a list says so much more than the last that it is told at once, before the changes are over.
+    fn is_urgent(_last: &Self::List, _now: &Self::List) -> bool {
+        false
+    }
+
     /// Whether a notification, of which the first bytes are given, may mean a change.
     fn concerns(notification: &[u8]) -> bool;
 
@@ -127,6 +132,7 @@ impl<F: Followed> Follow<F> {
             if !changed {
                 continue;
             }
+            self.report_what_is_urgent(listener);
             let latest = Instant::now() + LATEST;
             while Instant::now() < latest && self.notified(QUIET) {}
             match self.followed.list() {
@@ -139,6 +145,16 @@ impl<F: Followed> Follow<F> {
                 }
                 Err(error) => tracing::warn!("{error}; tried again in {PAUSE:?}"),
             }
+        }
+    }
+
+    /// Reports a list at once that cannot wait. What it does not have yet comes with the next.
+    fn report_what_is_urgent(&mut self, listener: &Sender<Option<F::List>>) {
+        if let Ok(list) = self.followed.list()
+            && F::is_urgent(&self.reported, &list)
+        {
+            self.reported.clone_from(&list);
+            listener.send_replace(Some(list));
         }
     }
 

@@ -185,8 +185,20 @@ impl Agent {
         }
     }
 
+    /// Waits until it has ended by itself.
+    pub fn ended(mut self) -> ExitStatus {
+        let end = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.process.child().try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "it goes on:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Whether it has ended by itself.
-    pub fn ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.process.child().try_wait().unwrap().is_some()
     }
 

@@ -68,7 +68,8 @@ fn an_agent_that_never_got_its_first_list() {
     wait_until("that is a fault", || severity().as_deref() == Some("critical"));
     let said = scene.diagnosis(&[]);
     said.has("first-list-missing", "has not got its first complete list", "API server");
-    assert_eq!((said.code, said.found()), (2, vec!["first-list-missing"]));
+    // Devices are attached to once it is known what is to be served.
+    assert_eq!((said.code, said.found()), (2, vec!["first-list-missing", "device-without-programs"]));
     drop(agent);
 
     // What a former agent has left serves meanwhile.

@@ -1,9 +1,12 @@
 //! A node in a network namespace, with a device to the world, an agent, and the doctor.
 
-use crate::command::{Agent, Said, Site, copy_examples, shunt};
+use crate::command::{Agent, PROGRAM, Said, Site, copy_examples, shunt};
 use proxy_common::abi::ABI_VERSION;
 use serde_json::Value;
-use shunt::lab::Namespace;
+use shunt::{
+    kernel::{LockState, lock_state},
+    lab::Namespace,
+};
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -90,18 +93,41 @@ impl Scene {
     pub fn doctor(&self, more: &[&str]) -> Said {
         let pins = self.site.pins();
         let mut command = shunt(&[&["doctor", "--pin-path", &pins], more].concat());
+        // Where an agent runs, the doctor knows its cgroup.
+        if !self.is_running() && !more.contains(&"--cgroup") {
+            command.arg("--cgroup").arg(self.site.cgroup.path());
+        }
         self.node.enter_command(&mut command);
         command.output().unwrap().into()
     }
 
+    /// The same as a user without any capability, with a copy of the program that this user may run.
+    pub fn as_nobody(&self) -> Diagnosis {
+        let program = self.site.directory.path().join("shunt");
+        std::fs::copy(PROGRAM, &program).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+        ]);
+        command.arg(program).args(["doctor", "-o", "json", "--pin-path", &self.site.pins()]);
+        command.env_remove("NODE_NAME").env_remove("RUST_LOG");
+        self.node.enter_command(&mut command);
+        Diagnosis::of(&command.output().unwrap().into())
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(lock_state(Path::new(&self.site.pins())), Ok(LockState::Held(_)))
+    }
+
     /// The same as JSON.
     pub fn diagnosis(&self, more: &[&str]) -> Diagnosis {
-        let said = self.doctor(&[&["-o", "json"], more].concat());
-        let json = serde_json::from_str(&said.out);
-        Diagnosis {
-            code: said.code.unwrap(),
-            json: json.unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err)),
-        }
+        Diagnosis::of(&self.doctor(&[&["-o", "json"], more].concat()))
     }
 }
 
@@ -112,6 +138,17 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
+    fn of(said: &Said) -> Self {
+        let json = serde_json::from_str(&said.out);
+        let json: Value = json.unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
+        let explained = include_str!("../../../docs/doctor.md");
+        for finding in json["findings"].as_array().unwrap() {
+            let id = finding["id"].as_str().unwrap();
+            assert!(explained.contains(&format!("`{id}`")), "docs/doctor.md does not explain {id}");
+        }
+        Self { code: said.code.unwrap(), json }
+    }
+
     /// The names of what was found, what is worst first.
     pub fn found(&self) -> Vec<&str> {
         let findings = self.json["findings"].as_array().unwrap();

@@ -37,7 +37,10 @@ pub struct Churn {
 
 impl Churn {
     pub fn new(seed: u64) -> Self {
-        Self { pods: [Pod::Absent; COME], random: Random(seed), next: Instant::now(), changes: 0 }
+        // The first one listens from the start.
+        let mut pods = [Pod::Absent; COME];
+        pods[0] = Pod::Terminates(Instant::now());
+        Self { pods, random: Random(seed), next: Instant::now(), changes: 0 }
     }
 
     /// Changes something, if it is time.

@@ -18,6 +18,11 @@ pub struct Endpoint {
     pub node: String,
 }
 
+/// Whether a Service is one of them: an API server adds its own.
+pub fn has(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// ClusterIPs with the port of a Service.
 pub fn cluster_ips(service: usize) -> Vec<SocketAddr> {
     CLUSTER_IPS[service].iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 80)).collect()
@@ -49,6 +54,24 @@ pub fn fixed(node: &Node) -> String {
         "spec": { "podCIDR": cidrs[0], "podCIDRs": cidrs },
         "status": { "addresses": [address(node.ipv4().into()), address(node.ipv6().into())] } });
     list(services.into_iter().chain([object]))
+}
+
+/// So many Services that nobody dials, with an endpoint each.
+pub fn fillers(count: u16) -> String {
+    let name = |number: u16| format!("filler-{number}");
+    list((0..count).flat_map(|number| {
+        let [high, low] = number.to_be_bytes();
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": name(number), "namespace": "default" },
+            "spec": { "clusterIP": format!("10.97.{high}.{low}"), "clusterIPs": [format!("10.97.{high}.{low}")],
+                "ipFamilies": ["IPv4"], "ports": [{ "name": "main", "port": 80 }] } });
+        let slice = json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": { "name": name(number), "namespace": "default",
+                "labels": { "kubernetes.io/service-name": name(number) } },
+            "ports": [{ "name": "main", "port": 80 }],
+            "endpoints": [{ "addresses": [format!("10.200.{high}.{low}")], "conditions": { "ready": true } }] });
+        [service, slice]
+    }))
 }
 
 /// The slices of both Services.

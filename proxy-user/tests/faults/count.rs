@@ -13,6 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The first packet of a connection is repeated after a second.
+const REPEATED: Duration = Duration::from_millis(900);
+
 /// When a connection was begun.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -51,7 +54,6 @@ impl fmt::Display for Failure {
 }
 
 /// The counts of one fault.
-#[derive(Debug)]
 pub struct Counts {
     start: Instant,
     phase: AtomicUsize,
@@ -62,6 +64,8 @@ pub struct Counts {
     pub streams: AtomicU64,
     pub flows: AtomicU64,
     slowest_micros: AtomicU64,
+    /// Connections that were served after their first packet was lost.
+    slow: Mutex<Vec<String>>,
     /// Odd while there is a gap.
     gap: AtomicU64,
     unserved: AtomicU64,
@@ -82,6 +86,7 @@ impl Counts {
             streams: AtomicU64::new(0),
             flows: AtomicU64::new(0),
             slowest_micros: AtomicU64::new(0),
+            slow: Mutex::default(),
             gap: AtomicU64::new(0),
             unserved: AtomicU64::new(0),
             failures: Mutex::default(),
@@ -111,7 +116,7 @@ impl Counts {
     }
 
     /// Whether it was under way in a gap that concerns it.
-    fn is_severed(&self, way: &Way, begun: &Begun) -> bool {
+    pub fn is_severed(&self, way: &Way, begun: &Begun) -> bool {
         way.severed && (begun.gap % 2 == 1 || self.gap.load(Relaxed) != begun.gap)
     }
 
@@ -119,8 +124,15 @@ impl Counts {
     pub fn served(&self, way: &Way, begun: &Begun) {
         let by_phase = if way.protocol == Protocol::Tcp { &self.tcp } else { &self.udp };
         by_phase[begun.phase as usize].fetch_add(1, Relaxed);
-        if !self.is_severed(way, begun) {
-            self.slowest_micros.fetch_max(begun.at.elapsed().as_micros() as u64, Relaxed);
+        let took = begun.at.elapsed();
+        if self.is_severed(way, begun) {
+            return;
+        }
+        self.slowest_micros.fetch_max(took.as_micros() as u64, Relaxed);
+        if took > REPEATED {
+            let at = begun.at.duration_since(self.start).as_secs_f64();
+            let slow = format!("{at:.3} s ({:?}), after {took:.2?}: {way}", begun.phase);
+            self.slow.lock().unwrap().push(slow);
         }
     }
 
@@ -178,6 +190,23 @@ impl Counts {
     /// The connection that took longest, of those that were served.
     pub fn slowest(&self) -> Duration {
         Duration::from_micros(self.slowest_micros.load(Relaxed))
+    }
+
+    /// What went wrong first, and how much there is of it.
+    pub fn summary(&self) -> String {
+        let mut text = format!("{:?} connections", self.connections());
+        for (what, list) in
+            [("failed", self.failures()), ("broke", self.broken()), ("moved", self.flows_moved())]
+        {
+            text += &format!("; {} {what}", list.len());
+            list.iter().take(5).for_each(|failure| text += &format!("\n  {failure}"));
+        }
+        text
+    }
+
+    /// Those that took so long that a packet must have been lost.
+    pub fn slow(&self) -> Vec<String> {
+        self.slow.lock().unwrap().clone()
     }
 
     pub fn failures(&self) -> Vec<Failure> {

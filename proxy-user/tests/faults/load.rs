@@ -36,8 +36,10 @@ pub struct Client {
     pub sticky: Vec<SocketAddr>,
     /// Its addresses, each a client of its own for session affinity; none for the one that the kernel picks.
     pub own: Vec<IpAddr>,
-    /// Whether the fault takes away what it comes by.
+    /// Whether the fault takes away what its new connections come by.
     pub severed: bool,
+    /// Whether also what its streams and flows come by.
+    pub breaks: bool,
     /// Whether it opens more streams while the fault happens.
     pub reopens: bool,
 }
@@ -163,9 +165,10 @@ impl Load {
     #[track_caller]
     pub fn serve(&self, more: u64) {
         let served = || self.counts.connections().iter().sum::<u64>();
-        let (wanted, end) = (served() + more, Instant::now() + Duration::from_secs(300));
+        let (wanted, end) = (served() + more, Instant::now() + Duration::from_secs(60));
         while served() < wanted {
-            assert!(Instant::now() < end && self.is_alive(), "the clients have stopped: {:?}", self.counts);
+            let goes_on = Instant::now() < end && self.is_alive();
+            assert!(goes_on, "the clients are not served: {}", self.counts.summary());
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -227,7 +230,9 @@ fn connect(
         match dial(way, number) {
             Ok(id) => {
                 counts.served(way, &begun);
-                let before = if way.service == STICKY { kept.moved(way, id) } else { None };
+                // What else serves it meanwhile knows nothing of its affinity, which waits.
+                let keeps = way.service == STICKY && !counts.is_severed(way, &begun);
+                let before = if keeps { kept.moved(way, id) } else { None };
                 if let Some(before) = before {
                     counts.moved(way, before, id);
                 }

@@ -45,18 +45,24 @@ impl Outcome {
         self.load.enter(Phase::During);
         inject(self);
         // What the last change made wrong shows now.
-        self.load.serve(self.scale.connections / 20);
+        self.serve();
         self.load.enter(Phase::After);
         self.times += times;
         self.lasted += began.elapsed();
+        self.serve();
+    }
+
+    /// Waits until some more connections were served.
+    #[track_caller]
+    pub fn serve(&self) {
         self.load.serve(self.scale.connections / 20);
     }
 
     /// What `work` takes away from clients, it gives back before it returns.
-    pub fn gap(&mut self, work: impl FnOnce()) {
+    pub fn gap(&mut self, work: impl FnOnce(&mut Self)) {
         let began = Instant::now();
         self.load.counts.set_gap(true);
-        work();
+        work(self);
         self.load.counts.set_gap(false);
         self.gap = self.gap.max(Some(began.elapsed()));
     }
@@ -79,6 +85,7 @@ impl Outcome {
             "seconds_during": (self.lasted.as_secs_f64() * 10.0).round() / 10.0,
             "connections": { "before": before, "during": during, "after": after, "of_them_udp": counts.exchanges() },
             "failed": failed.len(),
+            "repeated_first_packet": counts.slow().len(),
             "slowest_milliseconds": counts.slowest().as_millis() as u64,
             "streams": count(&counts.streams),
             "flows": count(&counts.flows),
@@ -92,6 +99,7 @@ impl Outcome {
             })),
         });
         println!("{result}");
+        counts.slow().iter().take(10 * SHOWN).for_each(|slow| println!("slow: {slow}"));
         let wrong: Vec<_> = failed.iter().chain(&broken).chain(&moved).map(Failure::to_string).collect();
         let shown = wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n  ");
         assert!(

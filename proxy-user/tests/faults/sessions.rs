@@ -2,7 +2,7 @@
 
 use crate::{
     backend::Id,
-    count::{Counts, Phase},
+    count::{Begun, Counts, Phase},
     dial::{Protocol, Session, Way},
     load::Client,
 };
@@ -23,6 +23,8 @@ struct Held {
     way: Way,
     session: Session,
     id: Id,
+    /// When it was answered last: since then, whatever ended it has happened.
+    answered: Begun,
 }
 
 /// Opens streams and flows, tells that they are open, and asks all of them in turn until it is stopped. Half as many
@@ -31,9 +33,10 @@ struct Held {
 /// Sockets are made in the client's place, and asked from where the caller is: a cgroup can be removed though they stay.
 pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool, opened: &mpsc::Sender<()>) {
     let of = |protocol| move |way: &Way| way.protocol == protocol;
-    let plain = client.plain();
+    let own = Client { severed: client.breaks, ..client.clone() };
+    let plain = own.plain();
     let streams: Vec<_> = plain.iter().copied().filter(of(Protocol::Tcp)).collect();
-    let flows = plain.iter().copied().chain(client.affine()).filter(of(Protocol::Udp));
+    let flows = plain.iter().copied().chain(own.affine()).filter(of(Protocol::Udp));
     let first: Vec<_> =
         streams.iter().copied().chain(flows).flat_map(|way| repeat_n(way, sessions)).collect();
     let late: Vec<_> = streams.iter().flat_map(|way| repeat_n(*way, sessions.div_ceil(2))).collect();
@@ -55,6 +58,7 @@ pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool
             match held.session.ask(number) {
                 Ok(id) => {
                     counts.answered();
+                    held.answered = begun;
                     if id != held.id {
                         counts.moved(&held.way, held.id, id);
                         held.id = id;
@@ -62,7 +66,7 @@ pub fn hold(client: &Client, sessions: usize, counts: &Counts, stop: &AtomicBool
                     true
                 }
                 Err(failed) => {
-                    counts.broke(&held.way, &begun, &failed);
+                    counts.broke(&held.way, &held.answered, &failed);
                     false
                 }
             }
@@ -78,7 +82,7 @@ fn open(way: &Way, counts: &Counts) -> Option<Held> {
         Ok((id, session)) => {
             let count = if way.protocol == Protocol::Tcp { &counts.streams } else { &counts.flows };
             count.fetch_add(1, Relaxed);
-            Some(Held { way: *way, session, id })
+            Some(Held { way: *way, session, id, answered: begun })
         }
         Err(failed) => {
             counts.failed(way, &begun, &failed);

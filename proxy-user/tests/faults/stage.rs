@@ -11,18 +11,20 @@ use crate::{
     wait_until,
 };
 use shunt::{
-    kernel::{Kernel, KernelError, remove},
+    kernel::{KernelError, remove},
     lab::{
         Place,
-        lan::{Lan, Node, Options, Pod},
+        control_plane::{self, ControlPlane, Tools},
+        lan::{Host, Lan, Node, Options, Pod},
         ping,
     },
-    view::decode,
 };
 use std::{
-    collections::BTreeSet,
+    env,
+    ffi::OsString,
+    fs,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -44,11 +46,18 @@ pub struct Stage {
     pub agent: Option<Agent>,
     pub site: Site,
     pub scale: Scale,
+    /// Another version of the program, for the next agent.
+    pub program: Option<PathBuf>,
     /// More arguments of every agent.
     pub arguments: Vec<String>,
+    /// More of the environment of every agent.
+    pub environment: Vec<(OsString, OsString)>,
     pub servers: Servers,
+    is_changed: bool,
     pods: Vec<Pod>,
     inside: Pod,
+    plane: Option<ControlPlane>,
+    _control: Option<Host>,
     pub lan: Lan,
     _alone: MutexGuard<'static, ()>,
 }
@@ -72,14 +81,19 @@ impl Stage {
             agent: None,
             site: Site::new(),
             scale: Scale::of_this_run(),
+            program: None,
             arguments: Vec::new(),
+            environment: Vec::new(),
             servers: Servers::start(),
+            is_changed: false,
             pods,
             inside,
+            plane: None,
+            _control: None,
             lan,
             _alone: alone,
         };
-        (0..STAY).for_each(|pod| stage.open(pod));
+        (0..=STAY).for_each(|pod| stage.open(pod));
         stage.site.save("services.json", &cluster::fixed(stage.node()));
         stage.list(&[]);
         // The first packet to a neighbour whose hardware address is not known waits; no test is about that.
@@ -87,6 +101,39 @@ impl Stage {
             stage.lan.client().run(|| ping(ip, Duration::from_secs(5))).unwrap().unwrap();
         }
         Some(stage)
+    }
+
+    /// The stage with a control plane in the place of manifests; `None`, with the reason printed, where its programs are
+    /// missing.
+    pub fn with_control_plane() -> Option<Self> {
+        let mut stage = Self::new()?;
+        let tools = Tools::find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kube-tools"));
+        let tools = match tools {
+            Ok(tools) => tools,
+            Err(reason) => {
+                assert!(env::var_os("SHUNT_REQUIRE_KUBE").is_none(), "{reason}");
+                eprintln!("SKIPPED, no test against a real API server: {reason}");
+                return None;
+            }
+        };
+        let host = stage.lan.add_client("control-plane").unwrap();
+        let options =
+            control_plane::Options { controllers: Vec::new(), ..control_plane::Options::on(&host, tools) };
+        let plane = ControlPlane::start(options).unwrap_or_else(|error| panic!("{error}"));
+        stage.plane = Some(plane);
+        stage.apply(&cluster::fixed(stage.node()));
+        stage.list(&[]);
+        stage._control = Some(host);
+        Some(stage)
+    }
+
+    /// The control plane of a stage that has one.
+    pub fn plane(&self) -> &ControlPlane {
+        self.plane.as_ref().unwrap()
+    }
+
+    fn apply(&self, objects: &str) {
+        self.plane().kubectl().unwrap().run_with(&["apply", "-f", "-"], objects).unwrap();
     }
 
     /// The stage with an agent that is ready.
@@ -122,7 +169,7 @@ impl Stage {
         }
     }
 
-    fn endpoint(&self, pod: usize) -> Endpoint {
+    pub fn endpoint(&self, pod: usize) -> Endpoint {
         let at = &self.pods[pod];
         let node = self.lan.node(pod % 2).name().to_owned();
         Endpoint { ips: [at.ipv4().into(), at.ipv6().into()], node }
@@ -131,28 +178,38 @@ impl Stage {
     /// Lists those pods that stay and these ones.
     pub fn list(&self, more: &[usize]) {
         let listed: Vec<_> = (0..STAY).chain(more.iter().copied()).map(|pod| self.endpoint(pod)).collect();
-        self.site.save("slices.json", &cluster::slices(&listed));
+        let slices = cluster::slices(&listed);
+        match self.plane {
+            Some(_) => self.apply(&slices),
+            None => self.site.save("slices.json", &slices),
+        }
     }
 
-    /// Waits until the maps have the pods that stay and these ones.
-    #[track_caller]
-    pub fn wait_until_programmed(&self, more: &[usize]) {
-        let ips = |pod| self.endpoint(pod).ips;
-        let wanted: BTreeSet<IpAddr> = (0..STAY).chain(more.iter().copied()).flat_map(ips).collect();
-        wait_until("the maps follow", || self.programmed().is_some_and(|found| found == wanted));
-    }
-
-    /// The endpoints that the maps have.
-    fn programmed(&self) -> Option<BTreeSet<IpAddr>> {
-        let ports = decode(&Kernel::read_only(&self.pins()).ok()?).ok()?;
-        Some(ports.iter().flat_map(|port| port.cluster.iter().map(SocketAddr::ip)).collect())
+    /// The program that is in use.
+    pub fn shunt(&self) -> Command {
+        let own = command::shunt(&[]);
+        let Some(program) = &self.program else { return own };
+        let mut command = Command::new(program);
+        for (name, value) in own.get_envs() {
+            assert!(value.is_none(), "nothing is set");
+            command.env_remove(name);
+        }
+        command
     }
 
     /// The command of an agent, whose place is yet to be entered.
     pub fn command(&self) -> Command {
-        let mut command = command::shunt(&["run", "--node", self.node().name(), "--manifests"]);
-        command.arg(self.site.manifests()).arg("--cgroup").arg(self.site.cgroup.path());
+        let mut command = self.shunt();
+        command.args(["run", "--node", self.node().name()]);
+        match &self.plane {
+            Some(plane) => {
+                command.arg("--kubeconfig").arg(plane.admin().unwrap()).args(["--startup-spread", "0s"])
+            }
+            None => command.arg("--manifests").arg(self.site.manifests()),
+        };
+        command.arg("--cgroup").arg(self.site.cgroup.path());
         command.arg("--pin-path").arg(self.pins()).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -200,6 +257,7 @@ impl Stage {
             sticky: cluster::cluster_ips(1),
             own: Vec::new(),
             severed: false,
+            breaks: false,
             reopens: true,
         }
     }
@@ -212,6 +270,7 @@ impl Stage {
             sticky: cluster::node_ports(1, self.node()),
             own: OWN.map(|own| IpAddr::from([192, 0, 2, own])).collect(),
             severed: false,
+            breaks: false,
             reopens: true,
         }
     }
@@ -221,14 +280,45 @@ impl Stage {
         Load::start(&[self.inside(), self.outside()], self.scale)
     }
 
-    /// Lets a fault happen while clients connect, and says what became of them. `fault` returns when everything is to
-    /// be as it was before.
-    pub fn suffer(&mut self, fault: &'static str, injected: &'static str, mut inject: impl FnMut(&mut Self)) {
-        let mut outcome = Outcome::begin(fault, injected, self.load(), self.scale);
+    /// Lets a fault happen while clients connect, and says what became of them: `inject` returns when everything is to be
+    /// as it was before.
+    pub fn suffer(
+        &mut self,
+        fault: &'static str,
+        injected: &'static str,
+        inject: impl FnMut(&mut Self, &mut Outcome),
+    ) {
+        let clients = [self.inside(), self.outside()];
+        self.suffer_with(&clients, fault, injected, inject);
+    }
+
+    /// The same with other clients.
+    pub fn suffer_with(
+        &mut self,
+        clients: &[Client],
+        fault: &'static str,
+        injected: &'static str,
+        mut inject: impl FnMut(&mut Self, &mut Outcome),
+    ) {
+        let load = Load::start(clients, self.scale);
+        let mut outcome = Outcome::begin(fault, injected, load, self.scale);
         for _ in 0..self.scale.rounds {
-            outcome.during(1, |_| inject(self));
+            outcome.during(1, |outcome| inject(self, outcome));
         }
         outcome.end();
+    }
+
+    /// Lists a pod that comes and goes if it is not listed, or no more if it is, and waits until the maps follow.
+    #[track_caller]
+    pub fn change(&mut self) {
+        self.is_changed = !self.is_changed;
+        self.list(self.listed());
+        self.wait_until_programmed(self.listed());
+    }
+
+    /// Those that [`Self::change`] has listed.
+    fn listed(&self) -> &'static [usize] {
+        if self.is_changed { &[STAY] } else { &[] }
     }
 }
 
@@ -240,7 +330,7 @@ fn id(pod: usize, family: usize, service: usize) -> Id {
 impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking()
-            && let Ok(log) = std::fs::read_to_string(self.log())
+            && let Ok(log) = fs::read_to_string(self.log())
         {
             eprintln!("the agents have logged:\n{log}");
         }

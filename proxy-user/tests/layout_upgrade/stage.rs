@@ -139,7 +139,7 @@ impl Stage {
         let agent = self.agent.as_mut().unwrap();
         let until = Instant::now() + PATIENCE;
         loop {
-            let has_ended = agent.ended();
+            let has_ended = agent.has_ended();
             let log = agent.log();
             if has_ended {
                 self.agent = None;

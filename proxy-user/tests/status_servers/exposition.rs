@@ -2,7 +2,10 @@
 
 use shunt::{
     engine::SyncReport,
-    kernel::MAPS,
+    kernel::{
+        MAPS,
+        watchman::{Fault, Finding, Hook},
+    },
     model::{Event, Family, ObjectName},
     server::{ApiSnapshot, Format, KernelSnapshot, Metrics},
     table::Usage,
@@ -24,7 +27,12 @@ pub fn everything(format: Format) -> String {
     metrics.filled(Usage::default(), Capacities::default());
     metrics.limited(64 << 20);
     metrics.aged(10, 4);
+    metrics.watched(&[finding("connect4", Fault::Detached)], &[finding("connect6", Fault::ForeignBefore)]);
     metrics.encode(format, Some(kernel()), Some(api()))
+}
+
+fn finding(hook: &'static str, fault: Fault) -> Finding {
+    Finding { hook: Hook::new(hook), fault, severity: fault.severity(), text: String::new() }
 }
 
 pub fn kernel() -> KernelSnapshot {

@@ -1,6 +1,7 @@
 //! The initial file system of a virtual machine.
 
 use anyhow::{Result, bail};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// An archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst):
@@ -9,12 +10,19 @@ use std::fmt::Write as _;
 pub struct Cpio {
     bytes: Vec<u8>,
     entries: u32,
+    directories: BTreeSet<String>,
 }
 
 impl Cpio {
-    /// An empty directory; the one that it is in comes first.
+    /// An empty directory, unless it is there; the one that it is in comes first.
     pub fn add_directory(&mut self, name: &str) -> Result<()> {
-        self.add(name, 0o040_755, (0, 0), &[])
+        if self.directories.insert(name.to_owned()) { self.add(name, 0o040_755, (0, 0), &[]) } else { Ok(()) }
+    }
+
+    /// The directories that a file is in.
+    pub fn add_parents(&mut self, file: &str) -> Result<()> {
+        let ends: Vec<_> = file.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0).collect();
+        ends.into_iter().filter_map(|end| file.get(..end)).try_for_each(|parent| self.add_directory(parent))
     }
 
     /// A character device of that major and minor number.

@@ -4,8 +4,9 @@ use crate::command;
 use anyhow::{Context as _, Result};
 use std::{fs, path::Path, process::Command};
 
-/// Longest run, seconds: without hardware virtualisation a boot alone takes half a minute.
-const SECONDS: &str = "300";
+/// Longest run, seconds: without hardware virtualisation a boot alone takes half a minute, and the tests ten times what
+/// they take on the machine itself.
+const SECONDS: &str = "1500";
 
 /// Boots a kernel and returns what was written to its console. The first process gets `arguments`.
 ///
@@ -19,7 +20,9 @@ pub fn boot(kernel: &Path, initrd: &Path, arguments: &str) -> Result<String> {
     let mut qemu = Command::new("timeout");
     qemu.args([SECONDS, "qemu-system-x86_64", "-machine"])
         .arg(format!("pc,accel={accelerator}"))
-        .args(["-cpu", "max", "-m", "512", "-nic", "none", "-display", "none", "-monitor", "none"])
+        .args([
+            "-cpu", "max", "-m", "1536", "-smp", "2", "-nic", "none", "-display", "none", "-monitor", "none",
+        ])
         .args(["-no-reboot", "-serial", "stdio", "-append"])
         // What follows the two hyphens is left to the first process (kernel-parameters.rst).
         .arg(format!("console=ttyS0 panic=-1 quiet -- {arguments}"))

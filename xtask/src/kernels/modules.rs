@@ -3,8 +3,9 @@
 use crate::command;
 use anyhow::{Context as _, Result, bail};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -18,20 +19,38 @@ pub struct Module {
     pub content: Vec<u8>,
 }
 
-/// Reads modules, each after those that it depends on, from below a kernel's directory of modules.
+/// Reads modules, each after those that it depends on, from below a kernel's directory of modules. What the kernel has
+/// built in is left out.
 ///
 /// # Errors
-/// One is missing there or cannot be read; or it is compressed by anything but xz.
+/// One is missing there or cannot be read; or it is compressed by anything but xz and zstd.
 pub fn read(directory: &Path, names: &[&str]) -> Result<Vec<Module>> {
     let mut paths = BTreeMap::new();
     index(directory, &mut paths)?;
-    order(names, &|name| {
+    let built_in = built_in(directory)?;
+    let wanted: Vec<_> = names.iter().copied().filter(|name| !built_in.contains(*name)).collect();
+    order(&wanted, &|name| {
         let path = paths.get(name).with_context(|| format!("{} has no {name}", directory.display()))?;
-        if path.extension().is_some_and(|extension| extension == "xz") {
-            return command::bytes(Command::new("xz").arg("-dc").arg(path));
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("xz") => command::bytes(Command::new("xz").arg("-dc").arg(path)),
+            Some("zst") => command::bytes(Command::new("zstd").arg("-dcq").arg(path)),
+            _ => fs::read(path).with_context(|| format!("read({})", path.display())),
         }
-        fs::read(path).with_context(|| format!("read({})", path.display()))
     })
+}
+
+/// Names of the modules that need not be loaded: `modules.builtin` lies beside the directory.
+fn built_in(directory: &Path) -> Result<BTreeSet<String>> {
+    let list = directory.with_file_name("modules.builtin");
+    let text = match fs::read_to_string(&list) {
+        // A kernel without one says so by a module that is missing.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        text => text.with_context(|| format!("read({})", list.display()))?,
+    };
+    Ok(text
+        .lines()
+        .filter_map(|line| Some(kernel_name(line.rsplit('/').next()?.strip_suffix(".ko")?)))
+        .collect())
 }
 
 /// Every module below a directory, by name.
@@ -43,7 +62,7 @@ fn index(directory: &Path, paths: &mut BTreeMap<String, PathBuf>) -> Result<()> 
         if entry.file_type().with_context(reading)?.is_dir() {
             index(&path, paths)?;
         } else if let Some(file) = path.file_name().and_then(|name| name.to_str())
-            && let Some((name, "ko" | "ko.xz")) = file.split_once('.')
+            && let Some((name, "ko" | "ko.xz" | "ko.zst")) = file.split_once('.')
         {
             paths.insert(kernel_name(name), path);
         }

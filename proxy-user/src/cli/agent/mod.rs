@@ -19,6 +19,7 @@ mod room;
 mod stale;
 mod sync_log;
 mod tell;
+mod watchman;
 
 pub use incoming::{Incoming, Prepared, api_snapshot};
 pub use own_node::OwnNode;

@@ -80,6 +80,11 @@ impl Packets {
         })
     }
 
+    /// Whether any device can be wanted.
+    pub const fn follows(&self) -> bool {
+        self.follower.is_some()
+    }
+
     /// How many devices are wanted.
     pub const fn wanted(&self) -> usize {
         self.chosen.len()

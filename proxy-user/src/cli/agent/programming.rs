@@ -8,11 +8,13 @@ use super::{
     room::RoomWatch,
     stale::StaleSockets,
     sync_log::{Applied, SyncLog},
+    watchman::Watchman,
 };
 use crate::{
     cli::problems,
     dataplane::{Dataplane, DataplaneError},
     engine::{Rules, SyncReport},
+    kernel::KernelError,
     recorder::{Notice, Reason},
     server::{HealthCheckServers, Metrics, ProxyHealth},
     table::Conflict,
@@ -67,6 +69,9 @@ pub struct Agent {
     flows: FlowCollection,
     room: RoomWatch,
     kube_proxy: KubeProxyWatch,
+    watchman: Watchman,
+    /// Why the agent may write no more.
+    lost: Option<KernelError>,
 }
 
 /// What the agent does if no change comes first. A moment, not a wait: what else it does meanwhile must not put
@@ -113,6 +118,7 @@ impl Agent {
         }
         let now = Instant::now();
         let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);
+        let watchman = Watchman::start(parts.packets.follows(), now);
         let mut agent = Self {
             dataplane,
             health,
@@ -135,6 +141,8 @@ impl Agent {
             flows: FlowCollection::new(now),
             room: RoomWatch::new(now),
             kube_proxy: KubeProxyWatch::new(handover, now),
+            watchman,
+            lost: None,
         };
         // Before a packet is translated for the first time.
         agent.look_for_kube_proxy();
@@ -148,10 +156,12 @@ impl Agent {
             Next::Rest(at) => (None, Some(at)),
             Next::Nothing => (None, None),
         };
-        let refused = self.packets.due();
+        let (refused, watch) = (self.packets.due(), self.watchman.due());
         tokio::select! {
             devices = self.packets.changed() => self.packets.take(devices, &mut self.dataplane),
             () = until(Some(self.flows.due())) => self.flows.step(&mut self.dataplane, &self.metrics),
+            () = until(Some(watch)) => self.watch(),
+            () = self.watchman.noticed() => {}
             () = until(Some(self.room.due())) => self.look_for_room(),
             () = until(Some(self.kube_proxy.due())) => self.look_for_kube_proxy(),
             () = until(refused) => self.packets.attach(&mut self.dataplane),
@@ -163,6 +173,16 @@ impl Agent {
         }
         // Devices come and go without a sync.
         self.metrics.devices_wanted(self.packets.wanted());
+    }
+
+    /// Looks whether all is still attached and pinned.
+    fn watch(&mut self) {
+        self.lost = self.watchman.look(&mut self.dataplane, &self.metrics, &self.teller).err();
+    }
+
+    /// Why the agent must end: somebody else writes to the maps.
+    pub const fn lost(&mut self) -> Option<KernelError> {
+        self.lost.take()
     }
 
     /// Nothing has changed for a while.

@@ -37,8 +37,8 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Opens a cgroup. Where cgroup v1 is mounted at `path`, the hierarchy is looked for in its directory `unified`; where
-    /// `path` is /sys/fs/cgroup and the hierarchy is mounted nowhere, it is opened without being mounted.
+    /// Opens a cgroup. Where cgroup v1 is mounted at `path`, the hierarchy is looked for in its directory `unified`; if it is
+    /// mounted nowhere, it is opened without being mounted.
     ///
     /// # Errors
     /// [`KernelError::NotCgroup2`], also where there is no such directory, or [`KernelError::Path`].
@@ -48,7 +48,8 @@ impl Cgroup {
                 if let Ok(hybrid) = Self::open_dir(&path.join(HYBRID)) {
                     return Ok(hybrid);
                 }
-                if path == Path::new(USUAL) && mounts::read("self").is_empty() {
+                let is_v1 = path == Path::new(USUAL) || mounts::has_v1(path);
+                if is_v1 && mounts::read("self").is_empty() {
                     return Self::unmounted().map_err(|_| error);
                 }
                 Err(error)
@@ -120,22 +121,28 @@ impl Cgroup {
             .any(|mount| id_of(&mount.point) == Some(self.id))
     }
 
-    /// What to do where [`Self::is_narrow`]: the one mount that is missing.
-    #[must_use]
-    pub fn remedy_of_narrow(&self) -> String {
+    /// Refuses a cgroup that [`Self::is_narrow`], and names the mount that is missing.
+    ///
+    /// # Errors
+    /// [`KernelError::NarrowCgroup`].
+    pub fn refuse_narrow(&self) -> Result<(), KernelError> {
+        if !self.is_narrow() {
+            return Ok(());
+        }
         let better = mount_point().filter(|path| id_of(path).is_some_and(|id| id != self.id));
-        match better {
+        let remedy = match better {
             Some(path) => format!("give --cgroup {}", path.display()),
             None => "mount the node's /sys/fs/cgroup into the container (in Kubernetes a volume of type hostPath with \
-                     path: /sys/fs/cgroup, mounted read-only at /host/cgroup) and give --cgroup /host/cgroup"
+                     path: /sys/fs/cgroup, at /host/cgroup) and give --cgroup /host/cgroup"
                 .to_owned(),
-        }
+        };
+        Err(KernelError::NarrowCgroup { path: self.path.clone(), remedy })
     }
 
-    /// Whether the cgroup at its path is another one by now: it was removed and made again. `None`: there is none.
+    /// Whether it still exists. The descriptor of one that was removed stays, and programs attached to it run for nobody.
     #[must_use]
-    pub fn is_replaced(&self) -> Option<bool> {
-        Self::open(&self.path).ok().map(|now| now.id != self.id)
+    pub fn exists(&self) -> bool {
+        rustix::fs::statat(&self.dir, "cgroup.procs", rustix::fs::AtFlags::empty()).is_ok()
     }
 
     /// It and those above it, nearest first, as far as the mount shows them.

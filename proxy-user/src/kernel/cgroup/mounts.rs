@@ -15,16 +15,22 @@ pub struct Mount {
 /// The mounts of a process's mount namespace, in their order.
 pub fn read(process: &str) -> Vec<Mount> {
     let text = std::fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default();
-    parse(&text)
+    parse(&text, "cgroup2")
+}
+
+/// Whether controllers of cgroup v1 are mounted in a directory.
+pub fn has_v1(path: &Path) -> bool {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    parse(&text, "cgroup").iter().any(|mount| mount.point.parent() == Some(path))
 }
 
 /// Lines such as `41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:5 - cgroup2 cgroup2 rw`.
-fn parse(mountinfo: &str) -> Vec<Mount> {
+fn parse(mountinfo: &str, kind: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let (mount, filesystem) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
         let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
-        (filesystem.split(' ').next() == Some("cgroup2")).then_some(Mount { root, point })
+        (filesystem.split(' ').next() == Some(kind)).then_some(Mount { root, point })
     };
     mountinfo.lines().filter_map(mount).collect()
 }
@@ -55,12 +61,14 @@ mod tests {
     #[test]
     fn the_hierarchy_is_found_on_unified_and_hybrid_hosts() {
         let unified = "29 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
-        assert_eq!(parse(unified), [mount("/", "/sys/fs/cgroup")]);
+        assert_eq!(parse(unified, "cgroup2"), [mount("/", "/sys/fs/cgroup")]);
         let hybrid = "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
                       40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd\n\
                       41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:5 - cgroup2 cgroup2 rw\n";
-        assert_eq!(parse(hybrid), [mount("/", "/sys/fs/cgroup/unified")]);
-        assert_eq!(parse("40 31 0:37 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"), []);
+        assert_eq!(parse(hybrid, "cgroup2"), [mount("/", "/sys/fs/cgroup/unified")]);
+        let old = "40 31 0:37 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+        assert_eq!(parse(old, "cgroup2"), []);
+        assert_eq!(parse(old, "cgroup"), [mount("/", "/sys/fs/cgroup/cpu")]);
     }
 
     #[test]
@@ -70,7 +78,7 @@ mod tests {
                          72 60 0:26 / /mnt/my\\040cgroup ro - cgroup2 cgroup rw\n";
         let wanted =
             [mount("/", "/sys/fs/cgroup"), mount("/../../..", "/host/cgroup"), mount("/", "/mnt/my cgroup")];
-        assert_eq!(parse(container), wanted);
+        assert_eq!(parse(container, "cgroup2"), wanted);
     }
 
     #[test]

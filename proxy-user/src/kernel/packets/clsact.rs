@@ -89,6 +89,20 @@ pub fn program(links: &Path, device: u32, hook: PacketHook) -> Result<Option<u32
     Ok(own.and_then(|filter| filter.program_id))
 }
 
+/// Ids of the programs that run by our filters, on whatever device.
+///
+/// # Errors
+/// [`KernelError::Device`] or [`KernelError::Call`].
+pub fn programs(links: &Path) -> Result<Vec<u32>, KernelError> {
+    let mut ids = Vec::new();
+    for device in devices()? {
+        for hook in PacketHook::BOTH {
+            ids.extend(program(links, device, hook)?);
+        }
+    }
+    Ok(ids)
+}
+
 /// The devices that may have filters of ours.
 ///
 /// # Errors

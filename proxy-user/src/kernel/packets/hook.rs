@@ -5,7 +5,7 @@ use crate::kernel::sys::TcHook;
 use aya_obj::generated::bpf_attach_type::{self, BPF_TCX_EGRESS, BPF_TCX_INGRESS};
 
 /// Which way a packet goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum PacketHook {
     /// It is about to leave.
     Egress,

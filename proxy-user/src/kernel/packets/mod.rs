@@ -16,5 +16,5 @@ pub use attached::{AttachedBy, DeviceAttachment};
 pub use programs::PacketPrograms;
 
 pub(super) use attached::{attached, running};
-pub(super) use clsact::{clear, filters, name as filter_name};
+pub(super) use clsact::{clear, filters, name as filter_name, programs as filtering};
 pub(super) use hook::PacketHook;

@@ -8,11 +8,13 @@ use crate::kernel::error::KernelError;
 use crate::kernel::object;
 use crate::kernel::pinned::open_pin;
 use crate::kernel::sys::{Access, MapFd};
+use crate::kernel::watchman::{Held, Hook};
 use crate::kernel::wire::MappedArray;
 use aya::Ebpf;
 use aya::programs::{Program, ProgramFd};
 use proxy_common::abi::{DeviceEntry, PacketSettings};
-use std::io::ErrorKind;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use zerocopy::IntoBytes;
@@ -29,8 +31,10 @@ pub struct PacketPrograms {
     links: PathBuf,
     /// Whether the kernel has tcx, once it was tried.
     has_tcx: Option<bool>,
+    /// tcx links, which stay as long as they are held, whatever becomes of their pins.
+    held: BTreeMap<(u32, PacketHook), Held>,
     /// Another version's programs are to go on: these are not attached yet.
-    held: bool,
+    stands_by: bool,
 }
 
 impl PacketPrograms {
@@ -51,7 +55,8 @@ impl PacketPrograms {
             settings,
             links: dirs.links.clone(),
             has_tcx: clsact.then_some(false),
-            held: false,
+            held: BTreeMap::new(),
+            stands_by: false,
         })
     }
 
@@ -75,7 +80,7 @@ impl PacketPrograms {
     /// [`KernelError::Device`] or [`KernelError::Path`]; the device's packets are then left alone. The call may
     /// be repeated. [`KernelError::is_gone`]: there is no such device.
     pub fn attach(&mut self, device: u32, entry: &DeviceEntry) -> Result<(), KernelError> {
-        if self.held {
+        if self.stands_by {
             return self.publish(device, entry);
         }
         if let Err(error) = self.attach_both(device) {
@@ -103,6 +108,12 @@ impl PacketPrograms {
     pub fn detach(&mut self, device: u32) -> Result<(), KernelError> {
         self.withdraw(device)?;
         tcx::detach(&self.links, device)?;
+        for hook in PacketHook::BOTH {
+            if let Some(link) = self.held.remove(&(device, hook)).as_ref().and_then(Held::as_link) {
+                // Its pin may have gone before. ENOLINK: it was detached by that one.
+                let _ = link.detach();
+            }
+        }
         clsact::detach(&self.links, device)
     }
 
@@ -127,13 +138,13 @@ impl PacketPrograms {
     }
 
     /// Attaches nothing to devices from now on; what is told of them is kept.
-    pub(in crate::kernel) const fn hold(&mut self) {
-        self.held = true;
+    pub(in crate::kernel) const fn stand_by(&mut self) {
+        self.stands_by = true;
     }
 
     /// Attaches the programs to the devices that were told, in the place of another version's.
-    pub(in crate::kernel) fn release(&mut self) -> Result<(), KernelError> {
-        self.held = false;
+    pub(in crate::kernel) fn begin(&mut self) -> Result<(), KernelError> {
+        self.stands_by = false;
         for attachment in self.attached()? {
             let Some(entry) = attachment.entry else { continue };
             match self.attach(attachment.device, &entry) {
@@ -179,6 +190,7 @@ impl PacketPrograms {
             // That it has none shows at the first device; later EINVAL would have another reason.
             self.has_tcx = self.has_tcx.or(Some(whole));
             if whole {
+                self.hold(device);
                 // What an agent on another kernel, or with other options, has left.
                 return clsact::detach(&self.links, device);
             }
@@ -186,10 +198,44 @@ impl PacketPrograms {
         for hook in PacketHook::BOTH {
             clsact::attach(&self.links, device, hook, self.program(hook))?;
         }
+        self.held.retain(|(held, _), _| *held != device);
         tcx::detach(&self.links, device)
     }
 
-    fn program(&self, hook: PacketHook) -> BorrowedFd<'_> {
+    /// Keeps the links of a device open.
+    fn hold(&mut self, device: u32) {
+        for hook in PacketHook::BOTH {
+            let link = Held::link(Hook::on(hook.program(), device), self.links.join(hook.pin(device)));
+            // One that cannot be opened is found by the next look.
+            self.held.extend(link.ok().map(|link| ((device, hook), link)));
+        }
+    }
+
+    /// What is held, to be pinned again.
+    pub(in crate::kernel) fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.held.values_mut()
+    }
+
+    /// The link by which a program runs on a device, if it does so by tcx.
+    pub(in crate::kernel) fn held(&self, device: u32, hook: PacketHook) -> Option<&Held> {
+        self.held.get(&(device, hook))
+    }
+
+    /// Where its links are pinned, by whose paths filters are named too.
+    pub(in crate::kernel) fn links(&self) -> &Path {
+        &self.links
+    }
+
+    /// Whether the programs know of a device.
+    pub(in crate::kernel) fn is_published(&self, device: u32) -> io::Result<bool> {
+        match self.entries.lookup(&device.to_ne_bytes()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(in crate::kernel) fn program(&self, hook: PacketHook) -> BorrowedFd<'_> {
         match hook {
             PacketHook::Egress => self.egress.as_fd(),
             PacketHook::Ingress => self.ingress.as_fd(),

@@ -46,6 +46,35 @@ pub(super) unsafe fn object_info<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Res
     unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }.map(drop)
 }
 
+/// What a descriptor of bpf(2) is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ObjectKind {
+    /// A map.
+    Map,
+    /// A program.
+    Program,
+    /// A link.
+    Link,
+}
+
+/// What lies pinned at a path, and a descriptor of it. Structures that the kernel fills for one kind of object read as
+/// nonsense for another, so who cannot trust a pin asks for its kind first.
+///
+/// # Errors
+/// Of BPF_OBJ_GET; `InvalidData`: of a kind that Shunt does not know.
+pub fn open_any(path: &Path) -> io::Result<(ObjectKind, OwnedFd)> {
+    let fd = object_get(path, 0)?;
+    let name = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+    // Linux names these inodes so (bpf_map_new_fd, bpf_prog_new_fd, bpf_link_settle of kernel/bpf/syscall.c).
+    let kind = match name.to_str() {
+        Some("anon_inode:bpf-map") => ObjectKind::Map,
+        Some("anon_inode:bpf-prog") => ObjectKind::Program,
+        Some("anon_inode:bpf_link" | "anon_inode:bpf-link") => ObjectKind::Link,
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    };
+    Ok((kind, fd))
+}
+
 pub(super) fn empty() -> bpf_attr {
     // SAFETY: plain data, for which zeros are valid; the kernel wants unused members to be zero.
     unsafe { zeroed() }

@@ -34,6 +34,18 @@ impl LinkFd {
         object_get(path, 0).map(Self)
     }
 
+    /// Its id, whatever it links.
+    ///
+    /// # Errors
+    /// Of BPF_OBJ_GET_INFO_BY_FD.
+    pub fn id(&self) -> io::Result<u32> {
+        // SAFETY: plain data, for which zeros are valid.
+        let mut info: bpf_link_info = unsafe { zeroed() };
+        // SAFETY: whatever object this is, every bit pattern is a valid `bpf_link_info`.
+        unsafe { object_info(self.0.as_fd(), &mut info) }?;
+        Ok(info.id)
+    }
+
     /// What it links; `None` if it is no link to a cgroup.
     ///
     /// # Errors

@@ -56,7 +56,11 @@ impl MapFd {
         Self::from_fd(fd)
     }
 
-    pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+    /// Takes a descriptor, which must be a map's.
+    ///
+    /// # Errors
+    /// Of BPF_OBJ_GET_INFO_BY_FD.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: plain data, for which zeros are valid.
         let mut info: bpf_map_info = unsafe { zeroed() };
         // SAFETY: whatever object `fd` is, every bit pattern is a valid `bpf_map_info`.

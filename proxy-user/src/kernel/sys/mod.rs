@@ -27,7 +27,7 @@ mod xtables;
 mod xtables_lock;
 
 pub use btf::{MapTypes, btf_bytes, map_types};
-pub use call::calls;
+pub use call::{ObjectKind, calls, open_any};
 pub use devices::{device_kind, devices, has_device, remove_device};
 pub use foreign::ForeignProgram;
 pub use link::{CgroupLink, LinkFd, effective_programs};

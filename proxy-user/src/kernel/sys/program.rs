@@ -83,16 +83,16 @@ impl MapFd {
         }
     }
 
-    /// The map's id, and its name as far as 15 bytes go.
+    /// The map's name, as far as 15 bytes go.
     ///
     /// # Errors
     /// Of BPF_OBJ_GET_INFO_BY_FD.
-    pub fn identity(&self) -> io::Result<(u32, String)> {
+    pub fn name(&self) -> io::Result<String> {
         // SAFETY: plain data, for which zeros are valid.
         let mut info: bpf_map_info = unsafe { zeroed() };
         // SAFETY: this is a map, and every bit pattern is a valid `bpf_map_info`.
         unsafe { object_info(self.as_fd(), &mut info) }?;
-        Ok((info.id, text(&info.name)))
+        Ok(text(&info.name))
     }
 }
 

@@ -53,15 +53,8 @@ pub fn findings(pin_path: &Path, cgroup: &Path) -> Vec<Finding> {
 
 /// Whether the cgroup holds the sockets of the node, or only those of a container.
 pub fn narrow(cgroup: &Cgroup) -> Option<Finding> {
-    cgroup.is_narrow().then(|| {
-        let remedy = cgroup.remedy_of_narrow();
-        let path = cgroup.path().display();
-        Finding::new(
-            Hook::new("cgroup"),
-            Fault::NarrowCgroup,
-            format!("{path} is this container's own cgroup, where no socket of the node's pods is: {remedy}"),
-        )
-    })
+    let error = cgroup.refuse_narrow().err()?;
+    Some(Finding::new(Hook::new("cgroup"), Fault::NarrowCgroup, error.to_string()))
 }
 
 /// Maps that are not pinned, or not as they should be.
@@ -98,7 +91,8 @@ fn packet_findings(dirs: &PinDirs, names: &mut Names) -> Result<Vec<Finding>, Ke
     for attachment in packets::attached(&dirs.links, &entries)? {
         // What is left of a device that is gone does no harm, and goes at the agent's next choice.
         if there.iter().any(|device| device.index == attachment.device) {
-            found.extend(devices::look(&dirs.links, &attachment, &xdp, &mut tc, names));
+            found.extend(devices::look(&dirs.links, &attachment, &mut tc, names));
+            found.extend(devices::xdp(attachment.device, &xdp, names));
         }
     }
     Ok(found)

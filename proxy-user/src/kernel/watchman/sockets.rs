@@ -123,7 +123,7 @@ fn foreign(hook: Hook, order: &[u32], own: Option<u32>, runs: bool, names: &mut 
         let (program, same) = (names.text(id), names.name(id) == hook.name);
         let text = if same {
             format!(
-                "{program} runs before it, and is called as Shunt's: another Shunt, with a pin path of its own?"
+                "{program} runs before it, and is called as Shunt's: another one's, with a pin path of its own, or by a link that was moved aside"
             )
         } else {
             format!("{program} runs before it: what that points elsewhere or refuses, Shunt does not balance")

@@ -5,15 +5,15 @@ use super::{
     decisions::{outcome, path},
     kernel::KernelSnapshot,
     page::{Labels, Page},
-    state::State,
+    state::{Place, State},
 };
 use crate::{
-    kernel::{PROGRAMS, sys},
+    kernel::{PROGRAMS, sys, watchman::Fault},
     table::Usage,
     writer::Capacities,
 };
 use proxy_common::abi::{ABI_VERSION, Counter};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Maps whose size follows [`Capacities`].
 pub(super) const MAPS: usize = 13;
@@ -76,6 +76,18 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "Connected UDP sockets that were closed because their endpoint is gone.",
         state.sockets_closed.get(),
     )?;
+    let watched = state.watched();
+    let labels = |(hook, fault): Place| [("hook", hook), ("reason", fault)];
+    page.counters(
+        "shunt_attachments_restored",
+        "Programs and pins that were missing and that the agent has restored.",
+        restored(watched.restored).map(|(place, count)| (labels(place), count)),
+    )?;
+    page.gauges(
+        "shunt_attachment_faults",
+        "What is not as it should be about programs and pins and was not restored, programs of others included.",
+        watched.found.into_iter().map(|(place, count)| (labels(place), count)),
+    )?;
     page.counter(
         "shunt_bpf_calls",
         "Calls of bpf(2) by this process, those of scrapes included.",
@@ -86,6 +98,14 @@ pub(super) fn write(page: &mut Page<'_>, state: &State) -> fmt::Result {
         "Scrapes that could not read from the kernel; what comes from there is missing in them.",
         state.unreadable.get(),
     )
+}
+
+/// Of what is most likely to happen there is a total from the beginning, so that the first time is seen as an increase.
+fn restored(mut counts: BTreeMap<Place, u64>) -> impl Iterator<Item = (Place, u64)> {
+    for (program, _) in PROGRAMS {
+        counts.entry((program, Fault::Detached.word())).or_default();
+    }
+    counts.into_iter()
 }
 
 fn write_maps(page: &mut Page<'_>, state: &State) -> fmt::Result {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     engine::{Growth, Remembered, SyncReport},
+    kernel::watchman::Finding,
     model::{Event, Family},
     server::Probe,
     table::Usage,
@@ -17,6 +18,7 @@ use crate::{
 };
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, linear_buckets};
 use std::{
+    collections::BTreeMap,
     iter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -65,6 +67,7 @@ pub(super) struct State {
     pub sockets_closed: Count,
     pub devices_wanted: Count,
     pub unreadable: Count,
+    watched: Mutex<Watched>,
     maps: Mutex<Maps>,
     triggers: Mutex<Vec<(Family, SystemTime)>>,
 }
@@ -116,6 +119,16 @@ impl Changes {
     }
 }
 
+/// Hook and fault.
+pub(super) type Place = (&'static str, &'static str);
+
+/// What the watchman has done and sees.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    pub restored: BTreeMap<Place, u64>,
+    pub found: BTreeMap<Place, u64>,
+}
+
 /// How full the maps are, as the agent knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Maps {
@@ -165,6 +178,7 @@ impl Metrics {
             sockets_closed: Count::default(),
             devices_wanted: Count::default(),
             unreadable: Count::default(),
+            watched: Mutex::default(),
             maps: Mutex::default(),
             triggers: Mutex::default(),
         }))
@@ -288,6 +302,19 @@ impl Metrics {
         self.0.sockets_closed.add(count);
     }
 
+    /// The watchman has looked: so much was restored, and so much is not as it should be now.
+    pub fn watched(&self, restored: &[Finding], found: &[Finding]) {
+        let place = |finding: &Finding| (finding.hook.name, finding.fault.word());
+        let mut watched = locked(&self.0.watched);
+        for finding in restored {
+            *watched.restored.entry(place(finding)).or_default() += 1;
+        }
+        watched.found.clear();
+        for finding in found {
+            *watched.found.entry(place(finding)).or_default() += 1;
+        }
+    }
+
     /// A probe was answered.
     pub fn probed(&self, probe: Probe, is_passed: bool) {
         let counts = match probe {
@@ -324,6 +351,10 @@ impl Metrics {
 impl State {
     pub fn maps(&self) -> Maps {
         *locked(&self.maps)
+    }
+
+    pub fn watched(&self) -> Watched {
+        locked(&self.watched).clone()
     }
 }
 

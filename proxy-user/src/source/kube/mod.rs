@@ -17,6 +17,7 @@
 //!   (deletions first) once it is complete. A list that is cut off has changed nothing.
 //! * **known** keeps a hash of each object that was handed on, not the object. So an object that did not change is no
 //!   event, however often it is listed.
+//! * **ahead** drops frames that a later one of the same object has overtaken before they are decoded.
 //! * **lines** and **items** cut an answer into objects as it comes: no list is ever in memory as a whole. What is
 //!   read at once is at most 64 KiB for each kind, or one object.
 //! * **guard** holds back deletions that are too many to be believed, and any empty list: they wait until another
@@ -51,6 +52,7 @@
 //! # }
 //! ```
 
+mod ahead;
 mod backoff;
 mod connect;
 mod credentials;

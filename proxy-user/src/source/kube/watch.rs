@@ -1,6 +1,7 @@
 //! Drives the protocol of one kind: sends its requests, waits as it says, and hands on what it finds.
 
 use super::{
+    ahead::Ahead,
     decode::Status,
     describe::{describe, excerpt},
     ending::Ending,
@@ -18,20 +19,26 @@ use super::{
 };
 use crate::source::Severity;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Response, header};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use std::{
+    convert::Infallible,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use tokio::{
     sync::{mpsc, watch},
+    task::yield_now,
     time::{sleep, sleep_until, timeout},
 };
 
 /// The longest part of a refusal that is read.
 const REFUSAL: usize = 16 << 10;
+
+/// So often others have their turn before it is believed that no more has come.
+const TURNS: u32 = 2;
 
 /// What a watcher hands on.
 pub(super) struct Delivery {
@@ -59,6 +66,11 @@ struct Over;
 /// Now, by the runtime's clock: monotonic, and a test can hold it.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// The answer ended elsewhere than between two frames.
+fn cut_off() -> Ending {
+    Ending::Garbage("the watch was cut off within a frame".into())
 }
 
 impl Watcher {
@@ -185,25 +197,75 @@ impl Watcher {
                 Ok(None) if lines.is_between() => {
                     return Ok(Ending::Closed { lasted: now().saturating_duration_since(begun) });
                 }
-                Ok(None) => return Ok(Ending::Garbage("the watch was cut off within a frame".into())),
+                Ok(None) => return Ok(cut_off()),
                 Err(Ending::Silent(wait)) if self.follow.is_watching() && lines.is_between() => {
                     return Ok(Ending::Idle(wait));
                 }
                 Err(ending) => return Ok(ending),
             };
-            let (follow, longest, now) = (&mut self.follow, self.options.longest_object, now());
+            let came = now();
+            let mut ahead = Ahead::default();
+            let ended = self.read_ahead(chunk, &mut body, &mut lines, &mut ahead).await;
+            let (follow, longest) = (&mut self.follow, self.options.longest_object);
             let mut news = News::default();
-            let outcome = lines.feed(&chunk, |line| match line {
-                Line::Whole(line) => follow.frame(line, now, &mut news),
+            let outcome = ahead.each(|line| match line {
+                Line::Whole(line) => follow.frame(line, came, &mut news),
                 Line::TooLong => {
                     follow.too_long(longest, &mut news);
                     Ok(())
                 }
             });
-            self.hand_on(news).await?;
-            if let Err(ending) = outcome {
-                return Ok(ending);
+            self.deliver(news, came).await?;
+            match outcome.err().or(ended) {
+                Some(Ending::Closed { .. }) if lines.is_between() => {
+                    return Ok(Ending::Closed { lasted: now().saturating_duration_since(begun) });
+                }
+                Some(Ending::Closed { .. }) => return Ok(cut_off()),
+                Some(ending) => return Ok(ending),
+                None => {}
             }
+        }
+    }
+
+    /// Takes in what has come, a list piece by piece, of changes all that is there already. Where the answer ended
+    /// meanwhile: how.
+    async fn read_ahead(
+        &self,
+        first: Bytes,
+        body: &mut Body,
+        lines: &mut Lines,
+        ahead: &mut Ahead,
+    ) -> Option<Ending> {
+        let mut chunk = first;
+        loop {
+            // It ends by no error.
+            let _ = lines.feed(&chunk, |line| {
+                ahead.push(line);
+                Ok::<_, Infallible>(())
+            });
+            if !self.follow.is_watching() || !ahead.has_room() {
+                return None;
+            }
+            let mut turns = 0;
+            chunk = loop {
+                match body.frame().now_or_never() {
+                    // The connection is read by a task of its own, which must have its turn.
+                    None if turns < TURNS => {
+                        turns += 1;
+                        yield_now().await;
+                    }
+                    None => return None,
+                    Some(None) => return Some(Ending::Closed { lasted: Duration::ZERO }),
+                    Some(Some(Err(error))) => return Some(Ending::Transport(describe(&error))),
+                    // Other frames are trailers.
+                    Some(Some(Ok(frame))) => {
+                        if let Ok(data) = frame.into_data() {
+                            break data;
+                        }
+                    }
+                }
+            };
+            self.stats.heard(chunk.len(), now());
         }
     }
 
@@ -285,12 +347,17 @@ impl Watcher {
     }
 
     async fn hand_on(&self, news: News) -> Result<(), Over> {
+        self.deliver(news, now()).await
+    }
+
+    /// Hands on what was read at a moment.
+    async fn deliver(&self, news: News, came: Instant) -> Result<(), Over> {
         let kind = self.follow.kind();
         self.stats.holds_back(kind, self.follow.held_back());
         self.stats.refused_objects.fetch_add(news.refused, Relaxed);
         if news.is_empty() {
             return Ok(());
         }
-        self.deliveries.send(Delivery { kind, came: now(), news }).await.map_err(|_| Over)
+        self.deliveries.send(Delivery { kind, came, news }).await.map_err(|_| Over)
     }
 }

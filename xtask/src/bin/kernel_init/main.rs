@@ -1,10 +1,11 @@
 //! The first process of the virtual machines that `cargo xtask kernels` boots. With nothing to run it says what
-//! the verifier of the running kernel makes of each program of the eBPF object, one line each; else it loads the
-//! modules that lie in `/modules` and runs a program. Run by hand (`kernel-init OBJECT`), it loads the object on
+//! the verifier of the running kernel makes of each program of the eBPF object, one line each, and runs the tests that
+//! `/steps` lists; else it loads the modules that lie in `/modules` and runs a program. Run by hand (`kernel-init OBJECT`), it loads the object on
 //! the machine's own kernel.
 
 mod child;
 mod programs;
+mod steps;
 
 use anyhow::{Context as _, Result};
 use rustix::{
@@ -30,7 +31,10 @@ fn main() -> Result<()> {
         return programs::report(first.as_deref().unwrap_or(OBJECT));
     }
     let result = prepare().and_then(|()| match first {
-        None => programs::report(OBJECT),
+        None => programs::report(OBJECT).and_then(|()| match steps::are_there() {
+            true => load_modules().and_then(|()| steps::run()),
+            false => Ok(()),
+        }),
         Some(program) => load_modules().and_then(|()| child::run(&program, arguments)),
     });
     match &result {
@@ -52,6 +56,7 @@ fn prepare() -> Result<()> {
         ("cgroup2", "/sys/fs/cgroup"),
         ("bpf", "/sys/fs/bpf"),
         ("tmpfs", "/tmp"),
+        ("tmpfs", "/run"),
     ] {
         // Those in /sys are there already.
         fs::create_dir_all(path).with_context(|| format!("mkdir({path})"))?;

@@ -1,13 +1,14 @@
 //! The agent: whether one runs, whether it does its work, and how old what it has done is.
 
-use crate::cli::doctor::{
-    finding::{Check, State},
-    health::{self, Health},
-    subject::Subject,
+use crate::cli::{
+    doctor::{
+        finding::{Check, State},
+        health::{self, Health},
+        subject::Subject,
+    },
+    work::{Work, ago},
 };
 use crate::kernel::{Holder, LockState, PinnedMaps};
-use proxy_common::abi::AgentEntry;
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use std::{fs, io, net::SocketAddr, time::Duration};
 
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Looks at the process that holds the pin path.
 pub fn agent(subject: &Subject, maps: Option<&PinnedMaps>, ports: usize) -> Check {
     let mut check = Check::new("agent");
-    let work = maps.map(|maps| Work::new(&maps.agent(), now()));
+    let work = maps.map(|maps| Work::now(&maps.agent()));
     let holder = match &subject.lock {
         Ok(LockState::Held(holder)) => holder.as_ref(),
         Ok(LockState::Free) => return without(check, work.as_ref(), "nobody holds the pin path"),
@@ -40,7 +41,7 @@ pub fn agent(subject: &Subject, maps: Option<&PinnedMaps>, ports: usize) -> Chec
         None => check.see("runs in another PID namespace: who holds the pin path has no number here"),
     }
     if let Some(work) = &work {
-        work.tell(&mut check);
+        tell(&mut check, work);
         judge_work(&mut check, subject, work, ports);
     }
     if let Some(address) = subject.healthz {
@@ -54,9 +55,8 @@ pub fn agent(subject: &Subject, maps: Option<&PinnedMaps>, ports: usize) -> Chec
 fn without(mut check: Check, work: Option<&Work>, why: &str) -> Check {
     check.see(format!("none runs: {why}"));
     check.fact("running", false);
-    work.into_iter().for_each(|work| work.tell(&mut check));
-    let since =
-        work.and_then(|work| work.last()).map(|age| format!("; the last one was at work {}", ago(age)));
+    work.into_iter().for_each(|work| tell(&mut check, work));
+    let since = work.and_then(Work::last).map(|age| format!("; the last one was at work {}", ago(age)));
     check.find(
         (State::Degraded, "no-agent"),
         format!("no agent runs: {why}{}", since.unwrap_or_default()),
@@ -113,62 +113,17 @@ fn judge_work(check: &mut Check, subject: &Subject, work: &Work, ports: usize) {
     );
 }
 
-/// How old what the agent has done is; `None` for never.
-#[derive(Debug)]
-struct Work {
-    started: Option<Duration>,
-    listed: Option<Duration>,
-    synced: Option<Duration>,
-    changed: Option<Duration>,
-}
-
-impl Work {
-    fn new(entry: &AgentEntry, now: u64) -> Self {
-        let age = |at: u64| (at > 0).then(|| Duration::from_nanos(now.saturating_sub(at)));
-        let AgentEntry { started, listed, synced, changed, .. } = *entry;
-        Self { started: age(started), listed: age(listed), synced: age(synced), changed: age(changed) }
+/// Shows how old what the agent has done is.
+fn tell(check: &mut Check, work: &Work) {
+    check.see(work.to_string());
+    for (fact, age) in [
+        ("started_seconds", work.started),
+        ("first_list_seconds", work.listed),
+        ("last_sync_seconds", work.synced),
+        ("last_change_seconds", work.changed),
+    ] {
+        check.fact(fact, age.map(|age| age.as_secs()));
     }
-
-    /// The last time that it is known to have done anything.
-    fn last(&self) -> Option<Duration> {
-        self.synced.or(self.started)
-    }
-
-    fn tell(&self, check: &mut Check) {
-        let ages = [
-            ("started", self.started),
-            ("first complete list", self.listed),
-            ("last sync", self.synced),
-            ("last change", self.changed),
-        ];
-        let shown = ages.map(|(what, age)| format!("{what} {}", age.map_or_else(|| "never".to_owned(), ago)));
-        check.see(shown.join(", "));
-        for (fact, age) in [
-            ("started_seconds", self.started),
-            ("first_list_seconds", self.listed),
-            ("last_sync_seconds", self.synced),
-            ("last_change_seconds", self.changed),
-        ] {
-            check.fact(fact, age.map(|age| age.as_secs()));
-        }
-    }
-}
-
-/// `3 s ago`, `5 min ago`.
-fn ago(age: Duration) -> String {
-    let seconds = age.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s ago"),
-        120..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
-    }
-}
-
-/// Nanoseconds of CLOCK_BOOTTIME, as AGENT has them.
-fn now() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
-    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
 }
 
 /// The letter of proc(5) stat that says what a process does.
@@ -203,25 +158,5 @@ fn judge_health(check: &mut Check, address: SocketAddr) {
                 "look at the agent's log for who has its port: ss -ltnp",
             );
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_told_in_the_unit_that_fits() {
-        let of = |seconds| ago(Duration::from_secs(seconds));
-        assert_eq!([of(3), of(119), of(120)], ["3 s ago", "119 s ago", "2 min ago"]);
-        assert_eq!([of(7_300), of(172_800)], ["2 h ago", "2 days ago"]);
-    }
-
-    #[test]
-    fn what_was_never_done_has_no_age() {
-        let second = 1_000_000_000;
-        let work = Work::new(&AgentEntry { started: second, ..AgentEntry::default() }, 6 * second);
-        assert_eq!((work.started, work.listed), (Some(Duration::from_secs(5)), None));
-        assert_eq!(work.last(), work.started);
     }
 }

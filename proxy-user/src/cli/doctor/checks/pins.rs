@@ -57,22 +57,36 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>, found: &[
     };
     let others = versions.iter().filter(|version| version.name != current);
     for version in &versions {
-        let Version { name, maps, links } = version;
-        check.see(format!("{path}/{name}: {} maps, {} links", maps.len(), links.len()));
+        let Version { name, instances, links } = version;
+        let shown =
+            instances.iter().map(|(directory, count)| format!("{count} {directory}")).collect::<Vec<_>>();
+        check.see(format!("{path}/{name}: {}, {links} links", shown.join(", ")));
     }
     if versions.is_empty() {
         check.see(format!("{path}: nothing is pinned"));
     }
-    let of =
-        |version: &Version| json!({"version": version.name, "maps": version.maps, "links": version.links});
+    let instance = |(directory, maps): &(String, usize)| json!({"directory": directory, "maps": maps});
+    let of = |version: &Version| {
+        let instances = version.instances.iter().map(instance).collect::<Vec<_>>();
+        json!({"version": version.name, "instances": instances, "links": version.links})
+    };
     check.fact("versions", versions.iter().map(of).collect::<Vec<_>>());
     let faults: Vec<_> = found.iter().filter(|finding| is_pin(finding)).collect();
     faults::note(&mut check, &faults, faults::usual, |fault| meaning(fault, subject));
     if let (Err(error), true) = (maps, faults.is_empty()) {
         check.unseen("maps", "the maps", error);
     }
+    for version in versions.iter().filter(|version| version.instances.len() > 1) {
+        let severity = if subject.is_held() { State::Notice } else { State::Degraded };
+        check.find(
+            (severity, "unfinished-transition"),
+            format!("{path}/{} has {} sets of maps", version.name, version.instances.len()),
+            "maps are being replaced by larger ones, or whoever did that has ended; until it is done they take twice the memory",
+            "an agent that runs ends it within seconds; without one start the agent, which goes on with it",
+        );
+    }
     for other in others {
-        let serves = if other.links.is_empty() {
+        let serves = if other.links == 0 {
             "its maps take kernel memory"
         } else {
             "its programs run beside this version's, over maps that nobody keeps"
@@ -94,8 +108,9 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>, found: &[
 #[derive(Debug)]
 struct Version {
     name: String,
-    maps: Vec<String>,
-    links: Vec<String>,
+    /// Directories of maps, each with how many there are: one, unless the maps are being replaced by larger ones.
+    instances: Vec<(String, usize)>,
+    links: usize,
 }
 
 /// Whether a finding is about maps and what they lie on.
@@ -130,12 +145,18 @@ fn versions(pin_path: &Path) -> io::Result<Vec<Version>> {
     let mut found = Vec::new();
     for name in names(pin_path)? {
         if name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok()) {
-            let below = |directory| match names(&pin_path.join(&name).join(directory)) {
+            let version = pin_path.join(&name);
+            let below = |directory: &str| match names(&version.join(directory)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
                 names => names,
             };
-            let (maps, links) = (below("maps")?, below("links")?);
-            found.push(Version { name, maps, links });
+            let links = below("links")?.len();
+            let mut instances = Vec::new();
+            for directory in names(&version)?.into_iter().filter(|name| name.starts_with("maps")) {
+                let maps = below(&directory)?.len();
+                instances.push((directory, maps));
+            }
+            found.push(Version { name, instances, links });
         }
     }
     Ok(found)

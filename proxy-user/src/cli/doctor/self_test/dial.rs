@@ -3,9 +3,10 @@
 use super::target::Target;
 use crate::model::Protocol;
 use std::{
+    collections::BTreeSet,
     fmt, io,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
@@ -14,6 +15,11 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks whether something has come.
 const PAUSE: Duration = Duration::from_micros(50);
+
+/// The longest that a datagram takes that is not lost.
+const SOON: Duration = Duration::from_millis(20);
+/// So many in a row are no chance.
+const ANSWERS: u32 = 3;
 
 const WORD: &[u8] = b"shunt";
 
@@ -55,10 +61,51 @@ impl fmt::Display for Failure {
 /// # Errors
 /// [`Failure`].
 pub fn dial(target: &Target) -> Result<Dialled, Failure> {
-    match target.protocol {
-        Protocol::Tcp => dial_tcp(target),
-        _ => dial_udp(target),
+    let dial = match target.protocol {
+        Protocol::Tcp => dial_tcp,
+        _ => dial_udp,
+    };
+    // What is broken stays so, and what the fresh namespace has lost is not lost again.
+    dial(target).or_else(|_| dial(target))
+}
+
+/// Talks to every endpoint's address directly until it answers several times in a row. The first sockets that use an
+/// IPv6 address of `lo` may keep a route that was not there yet, for as long as they live (seen on Linux 6.18).
+///
+/// # Errors
+/// [`Failure::Nowhere`] after [`PATIENCE`], or of the call that failed.
+pub fn warm_up(targets: &[Target]) -> Result<(), Failure> {
+    let endpoints: BTreeSet<IpAddr> =
+        targets.iter().flat_map(|target| &target.endpoints).map(SocketAddr::ip).collect();
+    for address in endpoints {
+        let (end, mut answers) = (Instant::now() + PATIENCE, 0);
+        while answers < ANSWERS {
+            answers = if is_heard(address).map_err(|error| Failure::Call("listening", error))? {
+                answers + 1
+            } else {
+                0
+            };
+            if Instant::now() > end {
+                return Err(Failure::Nowhere);
+            }
+        }
     }
+    Ok(())
+}
+
+/// Whether a datagram to this address arrives, from sockets that nobody has used before.
+fn is_heard(address: IpAddr) -> io::Result<bool> {
+    let server = UdpSocket::bind(SocketAddr::new(address, 0))?;
+    server.set_read_timeout(Some(SOON))?;
+    let at = server.local_addr()?;
+    let client = UdpSocket::bind(SocketAddr::new(any(&at), 0))?;
+    let sent = client.connect(at).and_then(|()| client.send(WORD));
+    Ok(sent.is_ok() && server.recv(&mut [0; WORD.len()]).is_ok())
+}
+
+/// The unspecified address of the same family.
+const fn any(address: &SocketAddr) -> IpAddr {
+    if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) }
 }
 
 fn dial_tcp(target: &Target) -> Result<Dialled, Failure> {
@@ -88,10 +135,8 @@ fn dial_udp(target: &Target) -> Result<Dialled, Failure> {
         let (_, from) = server.recv_from(&mut [0; WORD.len()])?;
         server.send_to(WORD, from).map(drop)
     };
-    let any =
-        if target.frontend.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let start = Instant::now();
-    let client = UdpSocket::bind(SocketAddr::new(any, 0)).map_err(call("bind"))?;
+    let client = UdpSocket::bind(SocketAddr::new(any(&target.frontend), 0)).map_err(call("bind"))?;
     client.set_read_timeout(Some(PATIENCE)).map_err(call("setsockopt"))?;
     client.send_to(WORD, target.frontend).map_err(call("sendto"))?;
     let (endpoint, ()) = first(&servers, answer)?;

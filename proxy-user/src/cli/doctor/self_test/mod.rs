@@ -15,6 +15,7 @@ use super::{
     subject::Subject,
 };
 use crate::{lab::Namespace, view::PortView};
+use anyhow::anyhow;
 use dial::Dialled;
 use serde_json::json;
 use target::Target;
@@ -76,6 +77,9 @@ fn dial_all(subject: &Subject, targets: &[Target]) -> anyhow::Result<Vec<Result<
         namespace.add_address("lo", address, bits)?;
     }
     namespace.run(|| {
+        // Before it meets any program.
+        dial::warm_up(targets)
+            .map_err(|failure| anyhow!("talking over lo in the self-test's network namespace: {failure}"))?;
         place::join(&subject.cgroup)?;
         Ok(targets.iter().map(dial::dial).collect())
     })?

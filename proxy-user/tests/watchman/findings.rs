@@ -1,9 +1,7 @@
 //! What the watchman finds out about a node without changing it: `shunt doctor` prints the same. Needs root; see
 //! `kernel_lab` for what it touches.
-#![cfg(feature = "lab")]
 
-mod kernel_lab;
-
+use crate::kernel_lab::Lab;
 use aya_obj::generated::bpf_attach_type::{
     BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET4_GETPEERNAME, BPF_TCX_EGRESS, BPF_TCX_INGRESS, BPF_XDP,
 };
@@ -11,7 +9,6 @@ use aya_obj::generated::bpf_prog_type::{
     BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP,
 };
 use aya_obj::generated::{BPF_F_ALLOW_MULTI, BPF_F_ALLOW_OVERRIDE};
-use kernel_lab::Lab;
 use proxy_common::abi::DeviceEntry;
 use shunt::kernel::sys::{Access, ForeignProgram, LinkFd, MapFd, Tc, TcHook};
 use shunt::kernel::watchman::{Fault, Finding, Severity, findings};
