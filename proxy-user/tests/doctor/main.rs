@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in #[test] functions, not in their helpers")]
 
 mod agents;
+mod api_server;
 mod attachments;
 #[path = "../command/mod.rs"]
 mod command;
+mod fake;
 #[path = "../golden/mod.rs"]
 mod golden;
 mod healthy;

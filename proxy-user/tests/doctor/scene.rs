@@ -140,7 +140,12 @@ pub struct Diagnosis {
 impl Diagnosis {
     fn of(said: &Said) -> Self {
         let json = serde_json::from_str(&said.out);
-        let json = json.unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
+        let json: Value = json.unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
+        let explained = include_str!("../../../docs/doctor.md");
+        for finding in json["findings"].as_array().unwrap() {
+            let id = finding["id"].as_str().unwrap();
+            assert!(explained.contains(&format!("`{id}`")), "docs/doctor.md does not explain {id}");
+        }
         Self { code: said.code.unwrap(), json }
     }
 

@@ -83,9 +83,4 @@ impl Agent {
         command::signal(self.process.child().id(), Signal::TERM);
         assert_eq!(self.process.child().wait().unwrap().code(), Some(0));
     }
-
-    /// Its process.
-    pub fn id(&mut self) -> u32 {
-        self.process.child().id()
-    }
 }

@@ -5,30 +5,11 @@ use aya_obj::generated::{bpf_attach_type::*, bpf_prog_type::*};
 use shunt::{
     kernel::{
         PROGRAMS,
-        sys::{ForeignProgram, LinkFd, devices, effective_programs, tcx_links},
+        sys::{ForeignProgram, LinkFd},
     },
     lab::{Namespace, Place, lan::Node},
 };
-use std::{collections::BTreeMap, fs::File, net::IpAddr, os::fd::AsFd, process::Command};
-
-/// How many programs the kernel runs, by hook: those of the cgroup and those of each device.
-fn running(stage: &Stage) -> BTreeMap<String, usize> {
-    let cgroup = File::open(stage.site.cgroup.path()).unwrap();
-    let sockets = PROGRAMS.map(|(name, at)| {
-        (name.to_owned(), effective_programs(cgroup.as_fd(), at).map_or(0, |programs| programs.len()))
-    });
-    let packets = || {
-        let mut found = Vec::new();
-        for device in devices().unwrap() {
-            for (hook, at) in [("ingress", BPF_TCX_INGRESS), ("egress", BPF_TCX_EGRESS)] {
-                let links = tcx_links(device.index, at).map_or(0, |links| links.len());
-                found.push((format!("{hook} of {}", device.name), links));
-            }
-        }
-        found
-    };
-    sockets.into_iter().chain(stage.node().run(packets).unwrap()).collect()
-}
+use std::{fs::File, net::IpAddr, os::fd::AsFd, process::Command};
 
 /// Detaches what is pinned below a directory of links whose name begins so.
 fn detach(stage: &Stage, is_it: impl Fn(&str) -> bool) {
@@ -54,12 +35,12 @@ fn links_of_the_cgroup_are_detached() {
     let Some(mut stage) = Stage::with_agent() else { return };
     // Who is connected needs no program.
     let clients = [Client { severed: true, ..stage.inside() }, stage.outside()];
-    let wanted = running(&stage);
+    let wanted = stage.attached();
     let injected = "`bpftool link detach` of every link to the cgroup";
     stage.suffer_with(&clients, "socket links detached", injected, |stage, outcome| {
         outcome.gap(|_| {
             detach(stage, is_of_sockets);
-            wait_until("everything is attached again", || running(stage) == wanted);
+            wait_until("everything is attached again", || stage.attached() == wanted);
         });
         stage.change();
     });
@@ -69,12 +50,12 @@ fn links_of_the_cgroup_are_detached() {
 fn links_of_devices_are_detached() {
     let Some(mut stage) = Stage::with_agent() else { return };
     let clients = [stage.inside(), Client { severed: true, breaks: true, ..stage.outside() }];
-    let wanted = running(&stage);
+    let wanted = stage.attached();
     let injected = "`bpftool link detach` of every link to a device";
     stage.suffer_with(&clients, "packet links detached", injected, |stage, outcome| {
         outcome.gap(|_| {
             detach(stage, |pin| !is_of_sockets(pin));
-            wait_until("everything is attached again", || running(stage) == wanted);
+            wait_until("everything is attached again", || stage.attached() == wanted);
         });
         stage.change();
     });
@@ -85,14 +66,14 @@ fn the_cgroup_is_removed_and_made_again() {
     let Some(mut stage) = Stage::with_agent() else { return };
     const INSIDE: usize = 0;
     let clients = [Client { reopens: false, ..stage.inside() }, stage.outside()];
-    let wanted = running(&stage);
+    let wanted = stage.attached();
     let injected = "processes leave the cgroup, rmdir, mkdir of the same path; processes come once programs are attached";
     stage.suffer_with(&clients, "cgroup removed and made again", injected, |stage, outcome| {
         outcome.load().stop_connecting(INSIDE);
         outcome.gap(|outcome| {
             stage.site.cgroup.make_again().unwrap();
             outcome.serve();
-            wait_until("everything is attached again", || running(stage) == wanted);
+            wait_until("everything is attached again", || stage.attached() == wanted);
         });
         let inside = Client { reopens: false, ..stage.inside() };
         outcome.load().connect_again(INSIDE, &inside);
@@ -139,9 +120,9 @@ fn a_device_is_deleted_and_made_again() {
     plug(stage.node(), &host);
     stage.start();
     let attached = format!("ingress of {DEVICE}");
-    wait_until("the device is attached to", || running(&stage).get(&attached) == Some(&1));
+    wait_until("the device is attached to", || stage.attached().get(&attached) == Some(&1));
     let clients = [stage.inside(), stage.outside(), behind(&host, stage.node())];
-    let wanted = running(&stage);
+    let wanted = stage.attached();
     let injected =
         "a veth of the node is deleted while a client connects through it, and made again with its addresses";
     stage.suffer_with(&clients, "device deleted and made again", injected, |stage, outcome| {
@@ -149,7 +130,7 @@ fn a_device_is_deleted_and_made_again() {
             stage.node().remove_device(DEVICE).unwrap();
             outcome.serve();
             plug(stage.node(), &host);
-            wait_until("it is attached to again", || running(stage) == wanted);
+            wait_until("it is attached to again", || stage.attached() == wanted);
         });
         stage.change();
     });

@@ -130,7 +130,9 @@ impl Counts {
         }
         self.slowest_micros.fetch_max(took.as_micros() as u64, Relaxed);
         if took > REPEATED {
-            self.slow.lock().unwrap().push(format!("{way} ({:?}): {took:.2?}", begun.phase));
+            let at = begun.at.duration_since(self.start).as_secs_f64();
+            let slow = format!("{at:.3} s ({:?}), after {took:.2?}: {way}", begun.phase);
+            self.slow.lock().unwrap().push(slow);
         }
     }
 

@@ -25,6 +25,7 @@ mod dial;
 mod grown;
 mod killed;
 mod load;
+mod look;
 mod machine;
 mod outcome;
 mod pins;
@@ -45,8 +46,14 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Waits until something is so.
 #[track_caller]
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
+fn wait_until(what: &str, done: impl FnMut() -> bool) {
+    wait_within(SOON, what, done);
+}
+
+/// The same with more patience.
+#[track_caller]
+fn wait_within(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
     while !done() {
         assert!(Instant::now() < end, "never happened: {what}");
         thread::sleep(Duration::from_millis(2));

@@ -99,7 +99,7 @@ impl Outcome {
             })),
         });
         println!("{result}");
-        counts.slow().iter().take(SHOWN).for_each(|slow| println!("slow: {slow}"));
+        counts.slow().iter().take(10 * SHOWN).for_each(|slow| println!("slow: {slow}"));
         let wrong: Vec<_> = failed.iter().chain(&broken).chain(&moved).map(Failure::to_string).collect();
         let shown = wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n  ");
         assert!(

@@ -31,12 +31,17 @@ fn the_agent_is_restarted_after_the_cluster_has_changed() {
 #[test]
 fn the_agent_is_restarted_again_and_again() {
     let Some(mut stage) = Stage::with_agent() else { return };
-    stage.suffer(
-        "restart",
-        "SIGTERM; a new agent is started, whose programs take the place of the old ones",
-        |stage, _| {
-            stage.stop();
-            stage.start();
-        },
-    );
+    let injected =
+        "SIGTERM; a new agent is started, whose programs take the place of the old ones at each hook";
+    stage.suffer("restart, upgrade of the programs", injected, |stage, _| {
+        let before = stage.running();
+        stage.stop();
+        stage.start();
+        let after = stage.running();
+        let (before, after): (Vec<_>, Vec<_>) = (before.iter().collect(), after.iter().collect());
+        for ((hook, old), (same, new)) in before.into_iter().zip(after) {
+            assert!(hook == same && old.len() == new.len(), "{hook}: {old:?}, {same}: {new:?}");
+            assert!(old.iter().all(|program| !new.contains(program)), "{hook} has still {old:?}");
+        }
+    });
 }

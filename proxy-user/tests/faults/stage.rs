@@ -10,7 +10,6 @@ use crate::{
     scale::Scale,
     wait_until,
 };
-use serde_json::Value;
 use shunt::{
     kernel::{KernelError, remove},
     lab::{
@@ -21,7 +20,6 @@ use shunt::{
     },
 };
 use std::{
-    collections::BTreeSet,
     env,
     ffi::OsString,
     fs,
@@ -171,7 +169,7 @@ impl Stage {
         }
     }
 
-    fn endpoint(&self, pod: usize) -> Endpoint {
+    pub fn endpoint(&self, pod: usize) -> Endpoint {
         let at = &self.pods[pod];
         let node = self.lan.node(pod % 2).name().to_owned();
         Endpoint { ips: [at.ipv4().into(), at.ipv6().into()], node }
@@ -187,37 +185,8 @@ impl Stage {
         }
     }
 
-    /// Waits until the maps have the pods that stay and these ones.
-    #[track_caller]
-    pub fn wait_until_programmed(&self, more: &[usize]) {
-        let ips = |pod| self.endpoint(pod).ips;
-        let wanted: BTreeSet<IpAddr> = (0..STAY).chain(more.iter().copied()).flat_map(ips).collect();
-        wait_until("the maps follow", || self.programmed().is_some_and(|found| found == wanted));
-    }
-
-    /// The endpoints of the two Services that the maps have.
-    fn programmed(&self) -> Option<BTreeSet<IpAddr>> {
-        let mut command = self.shunt();
-        command.args(["dump", "-o", "json", "--pin-path"]).arg(self.pins());
-        let said: Value = serde_json::from_slice(&command.output().unwrap().stdout).ok()?;
-        let mut found = BTreeSet::new();
-        for port in
-            said["services"].as_array()?.iter().filter(|port| port["name"].as_str().is_some_and(cluster::has))
-        {
-            let endpoints = port["cluster"].as_array()?.iter();
-            found.extend(endpoints.map(|at| at.as_str().unwrap().parse::<SocketAddr>().unwrap().ip()));
-        }
-        Some(found)
-    }
-
-    /// The versions of the layout that are pinned.
-    pub fn versions(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.pins()).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
     /// The program that is in use.
-    fn shunt(&self) -> Command {
+    pub fn shunt(&self) -> Command {
         let own = command::shunt(&[]);
         let Some(program) = &self.program else { return own };
         let mut command = Command::new(program);
@@ -350,21 +319,6 @@ impl Stage {
     /// Those that [`Self::change`] has listed.
     fn listed(&self) -> &'static [usize] {
         if self.is_changed { &[STAY] } else { &[] }
-    }
-
-    /// Every pin.
-    pub fn pinned(&self) -> BTreeSet<PathBuf> {
-        let (mut found, mut directories) = (BTreeSet::new(), vec![self.pins()]);
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    directories.push(entry.path());
-                } else {
-                    found.insert(entry.path());
-                }
-            }
-        }
-        found
     }
 }
 

@@ -15,6 +15,9 @@ use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+/// What somebody does, and what is the matter then.
+type Damage<'a> = (&'a dyn Fn(), &'a [(&'static str, Fault)]);
+
 /// A node with a device that a peer answers behind.
 struct Stage {
     lab: Lab,
@@ -70,7 +73,7 @@ fn what_tc_and_bpftool_have_taken_away_is_there_again() {
     Stage::each(|stage, kernel, device| {
         kernel.packets().attach(device, &DeviceEntry::default()).unwrap();
         assert_quiet(&watch(kernel, &[device]));
-        let damages: &[(&dyn Fn(), &[(&str, Fault)])] = if stage.clsact {
+        let damages: &[Damage<'_>] = if stage.clsact {
             let ingress = ["filter", "del", "dev", "eth0", "ingress"];
             let both = ["qdisc", "del", "dev", "eth0", "clsact"];
             &[

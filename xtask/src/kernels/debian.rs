@@ -109,7 +109,7 @@ impl Archive {
     /// Downloads the kernel and its modules, and returns where they are.
     fn download(&self) -> Result<Vec<PathBuf>> {
         // Since Linux 7 Debian has them in packages of their own.
-        let mut packages = self.depends(&self.image, &["linux-binary-", "linux-modules-"])?;
+        let mut packages = self.depends(&self.image, &["linux-base-", "linux-binary-", "linux-modules-"])?;
         if packages.is_empty() {
             packages.push(self.image.clone());
         }

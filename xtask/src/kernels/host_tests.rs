@@ -42,6 +42,11 @@ pub const STEPS: &[Step] = &[
         filters: &["what_others_detached", "what_another_version_left"],
     },
     Step { name: "restart", test: "kill", filters: &[] },
+    Step {
+        name: "growth",
+        test: "kernel_grow",
+        filters: &["no_connection_and_no_flow_notices", "no_flow_of_packets_notices_that_maps_grow"],
+    },
 ];
 
 /// Programs beside those that are built: pods are connected by these.

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -41,7 +42,11 @@ pub fn read(directory: &Path, names: &[&str]) -> Result<Vec<Module>> {
 /// Names of the modules that need not be loaded: `modules.builtin` lies beside the directory.
 fn built_in(directory: &Path) -> Result<BTreeSet<String>> {
     let list = directory.with_file_name("modules.builtin");
-    let text = fs::read_to_string(&list).with_context(|| format!("read({})", list.display()))?;
+    let text = match fs::read_to_string(&list) {
+        // A kernel without one says so by a module that is missing.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        text => text.with_context(|| format!("read({})", list.display()))?,
+    };
     Ok(text
         .lines()
         .filter_map(|line| Some(kernel_name(line.rsplit('/').next()?.strip_suffix(".ko")?)))

@@ -52,28 +52,37 @@ impl Template {
     pub fn new(cluster: &SampleCluster, service: u32) -> Self {
         let mut slice = cluster.slice_with(service, 0);
         slice.endpoints[0].address = ADDRESS.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let (_, mut object) = objects::slice(&slice, None);
-        object["metadata"]["resourceVersion"] = VERSION.into();
+        let (_, object) = objects::slice(&slice, None);
+        // As an API server writes it: kind and version come first, then the name.
+        let (name, labels) = (&object["metadata"]["name"], &object["metadata"]["labels"]);
+        let namespace = &object["metadata"]["namespace"];
         // What a real one carries too: the agent skips it.
-        object["metadata"]["managedFields"] = serde_json::json!([{
+        let fields = serde_json::json!([{
             "manager": "kube-controller-manager", "operation": "Update", "apiVersion": "discovery.k8s.io/v1",
             "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1",
             "fieldsV1": {"f:addressType": {}, "f:endpoints": {}, "f:ports": {}, "f:metadata": {"f:labels": {}}},
         }]);
-        let frame = format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}\n");
-        let mut places = [(ADDRESS, frame.find(ADDRESS)), (VERSION, frame.find(VERSION))]
-            .map(|(text, place)| (place.unwrap_or_else(|| panic!("no {text} in {frame}")), text));
-        places.sort_unstable();
-        assert_eq!(places[0].1, ADDRESS, "endpoints come before metadata");
-        let [(address, _), (version, _)] = places;
+        let metadata = format!(
+            "\"name\":{name},\"namespace\":{namespace},\"uid\":\"6f1d3c1e-0000-4000-8000-000000000000\",\
+             \"resourceVersion\":\"{VERSION}\",\"generation\":1,\"labels\":{labels},\"managedFields\":{fields}"
+        );
+        let rest = format!(
+            "\"addressType\":{},\"endpoints\":{},\"ports\":{}",
+            object["addressType"], object["endpoints"], object["ports"]
+        );
+        let head = "\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\"";
+        let frame =
+            format!("{{\"type\":\"MODIFIED\",\"object\":{{{head},\"metadata\":{{{metadata}}},{rest}}}}}\n");
+        let place = |text| frame.find(text).unwrap_or_else(|| panic!("no {text} in {frame}"));
+        let (version, address) = (place(VERSION), place(ADDRESS));
         let parts =
-            [&frame[..address], &frame[address + ADDRESS.len()..version], &frame[version + VERSION.len()..]];
+            [&frame[..version], &frame[version + VERSION.len()..address], &frame[address + ADDRESS.len()..]];
         Self { service, parts: parts.map(str::to_owned) }
     }
 
     fn frame(&self, number: u32, version: u64) -> String {
         let [before, between, after] = &self.parts;
-        format!("{before}{}{between}{version}{after}", address(number))
+        format!("{before}{version}{between}{}{after}", address(number))
     }
 }
 

@@ -42,16 +42,26 @@ impl RoomWatch {
                 let used = Remembered { flows, ..counted };
                 tracing::debug!(?used, "counted what programs remember");
                 metrics.remembered(&used);
-                let was_barred = dataplane.allow_growth();
-                dataplane.grow_remembered(&used) || was_barred
+                let is_retried = retry(dataplane);
+                dataplane.grow_remembered(&used) || is_retried
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {
                     tracing::warn!("{error}; maps of sockets and clients keep their size");
                 }
                 self.due = Instant::now() + ROUND;
-                dataplane.allow_growth()
+                retry(dataplane)
             }
         }
     }
+}
+
+/// After a growth that failed: finishes what it has begun, and has the next sync try it again if it must; false if none
+/// has failed.
+fn retry(dataplane: &mut Dataplane) -> bool {
+    let has_failed = dataplane.allow_growth();
+    if has_failed && let Err(error) = dataplane.attach() {
+        tracing::error!("{error}; programs and maps stay as they are, and it is tried again in a while");
+    }
+    has_failed
 }

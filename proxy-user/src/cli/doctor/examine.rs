@@ -60,7 +60,7 @@ fn look(args: &DoctorArgs, repaired: Option<Check>) -> anyhow::Result<Report> {
         checks.push(checks::tables(ports.len(), &contradictions(maps)?));
         checks.push(compare(args, &subject, maps)?);
     }
-    checks.push(checks::others());
+    checks.push(checks::others(&subject.cgroup));
     checks.push(checks::sysctls(&on, &ports, maps));
     if maps.is_some() && !args.no_self_test {
         checks.push(self_test::self_test(&subject, &ports));

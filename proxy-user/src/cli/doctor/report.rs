@@ -1,8 +1,9 @@
 //! Everything that was looked at, and what follows from it.
 
-use super::finding::{Check, State};
+use super::finding::{Check, Finding, State};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::cmp::Reverse;
 
 /// Version of the JSON: fields may be added within one, and none goes or changes its meaning.
 const VERSION: u32 = 1;
@@ -78,7 +79,7 @@ struct Document<'a> {
 struct FindingDocument<'a> {
     check: &'static str,
     #[serde(flatten)]
-    finding: &'a super::finding::Finding,
+    finding: &'a Finding,
 }
 
 #[derive(Serialize)]
@@ -116,15 +117,11 @@ impl Report {
     }
 
     /// Everything that is wrong, each with the check that found it, what is worst first.
-    pub fn findings(&self) -> Vec<(&'static str, &super::finding::Finding)> {
-        let all = |check: &'_ Check| check.name;
-        let mut found: Vec<_> = self
-            .checks
-            .iter()
-            .flat_map(|check| check.findings.iter().map(move |finding| (all(check), finding)))
-            .collect();
+    pub fn findings<'a>(&'a self) -> Vec<(&'static str, &'a Finding)> {
+        let of = |check: &'a Check| check.findings.iter().map(|finding| (check.name, finding));
+        let mut found: Vec<_> = self.checks.iter().flat_map(of).collect();
         // A stable sort: among equals the checks' order stays, what others rest on first.
-        found.sort_by(|(_, one), (_, other)| other.severity.cmp(&one.severity));
+        found.sort_by_key(|(_, finding)| Reverse(finding.severity));
         found
     }
 }

@@ -2,7 +2,7 @@
 
 use super::args::DoctorArgs;
 use crate::{
-    cli::{args::Command, config, run_args::RunArgs},
+    cli::{args::Command, config, packet_args::PacketArgs, run_args::RunArgs},
     kernel::{LockState, cgroup2_mount_point, lock_state},
     select::PacketDevices,
 };
@@ -47,7 +47,7 @@ impl Subject {
         // An address that was given here has been given on purpose; the default is what the agent has too.
         let healthz =
             agent.as_ref().map_or(own.servers.healthz_address.0, |agent| agent.servers.healthz_address.0);
-        Self { packets: packets.map(|packets| packets.devices()), pin_path, cgroup, healthz, lock, agent }
+        Self { packets: packets.map(PacketArgs::devices), pin_path, cgroup, healthz, lock, agent }
     }
 
     /// The process that holds the pin path, if it can be named.

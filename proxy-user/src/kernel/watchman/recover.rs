@@ -67,7 +67,7 @@ pub fn recover(pin_path: &Path, dirs: &PinDirs) -> Result<Vec<Finding>, KernelEr
     Ok(found)
 }
 
-fn wanted<'a>(shapes: &'a [(MapName, MapShape)], name: MapName) -> Option<&'a MapShape> {
+fn wanted(shapes: &[(MapName, MapShape)], name: MapName) -> Option<&MapShape> {
     shapes.iter().find_map(|(of, shape)| (*of == name).then_some(shape))
 }
 

@@ -14,7 +14,7 @@ use crate::kernel::error::KernelError;
 use crate::kernel::object::{MAPS, STAGE_PROGRAMS, STAGES};
 use crate::kernel::packets::PacketHook;
 use crate::kernel::programs::Programs;
-use crate::kernel::sys::{MapFd, Xdp, xdp_programs};
+use crate::kernel::sys::{LinkFd, MapFd, Xdp, xdp_programs};
 use crate::kernel::transition;
 use proxy_common::abi::DeviceEntry;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use std::os::fd::AsFd as _;
 pub const DEVICES_PER_ROUND: usize = 64;
 
 /// XDP programs are asked for, by a list of all devices, in every so many rounds.
-const XDP_ROUNDS: u32 = 12;
+const XDP_ROUNDS: u32 = 30;
 
 /// What a round came to.
 #[derive(Debug, Default)]
@@ -205,7 +205,7 @@ impl Watchman {
         let Self { names, links, own, .. } = self;
         let link = |name: &str| {
             let held = links.iter().find(|held| held.hook().name == name).and_then(Held::as_link);
-            held.map_or(Ok(None), |link| link.info())
+            held.map_or(Ok(None), LinkFd::info)
         };
         sockets::look(&programs.cgroup, names, link, |name| own.get(name).copied())
     }

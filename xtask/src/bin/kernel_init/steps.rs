@@ -15,6 +15,8 @@ const OUTPUT: &str = "/tmp/output";
 
 /// Longest run of one of them: less than the machine itself is given.
 const LIMIT: Duration = Duration::from_secs(900);
+/// How often it is said where one is.
+const PROGRESS: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether there are any.
@@ -32,7 +34,7 @@ pub fn run() -> Result<()> {
         let mut words = line.split('\t');
         let (Some(name), Some(program)) = (words.next(), words.next()) else { continue };
         let start = Instant::now();
-        let status = wait(program, words)?;
+        let status = wait(name, program, words)?;
         let output = fs::read_to_string(OUTPUT).with_context(|| format!("read({OUTPUT})"))?;
         let result = output.lines().rev().find_map(|line| line.strip_prefix("test result: "));
         let seconds = start.elapsed().as_secs();
@@ -46,7 +48,11 @@ pub fn run() -> Result<()> {
 }
 
 /// `None`: it took too long, and was ended.
-fn wait<'a>(program: &str, arguments: impl Iterator<Item = &'a str>) -> Result<Option<ExitStatus>> {
+fn wait<'a>(
+    name: &str,
+    program: &str,
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<Option<ExitStatus>> {
     let output = File::create(OUTPUT).with_context(|| format!("create({OUTPUT})"))?;
     let errors = output.try_clone().context("dup")?;
     let mut child = Command::new(program)
@@ -58,8 +64,13 @@ fn wait<'a>(program: &str, arguments: impl Iterator<Item = &'a str>) -> Result<O
         .stderr(errors)
         .spawn()
         .with_context(|| format!("cannot run {program}"))?;
-    let end = Instant::now() + LIMIT;
+    let (end, mut next) = (Instant::now() + LIMIT, Instant::now() + PROGRESS);
     while Instant::now() < end {
+        if Instant::now() >= next {
+            let done = fs::read_to_string(OUTPUT).unwrap_or_default();
+            println!("underway {name}: {}", done.lines().next_back().unwrap_or_default());
+            next += PROGRESS;
+        }
         if let Some(status) = child.try_wait().with_context(|| format!("waitpid({program})"))? {
             return Ok(Some(status));
         }

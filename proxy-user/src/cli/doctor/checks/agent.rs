@@ -56,8 +56,7 @@ fn without(mut check: Check, work: Option<&Work>, why: &str) -> Check {
     check.see(format!("none runs: {why}"));
     check.fact("running", false);
     work.into_iter().for_each(|work| tell(&mut check, work));
-    let since =
-        work.and_then(|work| work.last()).map(|age| format!("; the last one was at work {}", ago(age)));
+    let since = work.and_then(Work::last).map(|age| format!("; the last one was at work {}", ago(age)));
     check.find(
         (State::Degraded, "no-agent"),
         format!("no agent runs: {why}{}", since.unwrap_or_default()),

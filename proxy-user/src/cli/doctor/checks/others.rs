@@ -3,9 +3,13 @@
 use super::some;
 use crate::{
     cli::doctor::finding::{Check, State},
-    kernel::{Leftover, kube_proxy, sys},
+    kernel::{
+        Cgroup, Leftover, kube_proxy,
+        sys::{self, effective_programs},
+    },
 };
-use std::fs;
+use aya_obj::generated::bpf_attach_type::{BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT};
+use std::{collections::BTreeSet, fs, io, os::fd::AsFd as _, path::Path};
 
 /// Devices, each with who makes it.
 const DEVICES: [(&str, &str); 3] = [
@@ -22,8 +26,8 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("cali_ctlb_v4", "Calico's connect-time load balancer"),
 ];
 
-/// Looks for other proxies.
-pub fn others() -> Check {
+/// Looks for other proxies in this process's network namespace, and among the programs of the cgroup.
+pub fn others(cgroup: &Path) -> Check {
     let mut check = Check::new("others");
     let mut seen = Vec::new();
     match kube_proxy(false) {
@@ -54,7 +58,7 @@ pub fn others() -> Check {
     if servers > 0 {
         found.push(format!("{servers} virtual servers of ipvs"));
     }
-    match programs() {
+    match programs(cgroup) {
         Ok(programs) => found.extend(programs),
         Err(error) => check.unseen("other-programs", "programs of other proxies", &error),
     }
@@ -72,20 +76,21 @@ pub fn others() -> Check {
     check
 }
 
-/// Programs of other proxies that are loaded.
-fn programs() -> Result<Vec<String>, aya::programs::ProgramError> {
-    let mut found = Vec::new();
-    for program in aya::programs::loaded_programs() {
-        let program = program?;
-        let name = String::from_utf8_lossy(program.name()).into_owned();
-        if let Some((_, whose)) = PROGRAMS.iter().find(|(begin, _)| name.starts_with(begin)) {
-            let line = format!("program {name}: {whose}");
-            if !found.contains(&line) {
-                found.push(line);
-            }
-        }
-    }
-    Ok(found)
+/// Programs of other proxies that the kernel runs for sockets of the cgroup.
+fn programs(cgroup: &Path) -> io::Result<BTreeSet<String>> {
+    // Where there is none, another check says so.
+    let Ok(cgroup) = Cgroup::open(cgroup) else { return Ok(BTreeSet::new()) };
+    let mut ids = effective_programs(cgroup.as_fd(), BPF_CGROUP_INET4_CONNECT)?;
+    ids.extend(effective_programs(cgroup.as_fd(), BPF_CGROUP_INET6_CONNECT)?);
+    let loaded = aya::programs::loaded_programs().collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+    let names = loaded.iter().filter(|program| ids.contains(&program.id()));
+    let names = names.map(|program| String::from_utf8_lossy(program.name()).into_owned());
+    Ok(names
+        .filter_map(|name| {
+            let (_, whose) = PROGRAMS.iter().find(|(begin, _)| name.starts_with(begin))?;
+            Some(format!("program {name}: {whose}"))
+        })
+        .collect())
 }
 
 /// Lines of /proc/net/ip_vs that name a virtual server.
