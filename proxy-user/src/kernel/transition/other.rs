@@ -68,7 +68,8 @@ enum Refusal {
 /// they are there and not filled: what serves has to go on serving until they are.
 ///
 /// # Errors
-/// [`KernelError::Path`], or an error of `after`; that they cannot be made so is none.
+/// Of the step that failed, after which all is as it was, or an error of `after`. That the other version's entries cannot
+/// be turned into ours is none.
 pub fn take_over(dirs: &PinDirs, making: Making<'_>, after: After<'_>) -> Result<bool, KernelError> {
     if !Instances::of(&dirs.version)?.whole.is_empty() {
         return Ok(is_unfilled(dirs));
@@ -97,6 +98,11 @@ pub fn take_over(dirs: &PinDirs, making: Making<'_>, after: After<'_>) -> Result
     if let Some(error) = ended {
         return Err(error);
     }
+    // Another attempt may have what this one lacked (memory, files), and keeps the flows: nothing is left of this one.
+    let refusal = match refusal {
+        Refusal::Kernel(error) => return Err(error),
+        refusal @ Refusal::Layout { .. } => refusal,
+    };
     tracing::warn!(
         version,
         reason = %refusal,
