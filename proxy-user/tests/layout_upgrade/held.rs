@@ -69,6 +69,13 @@ impl Held {
         }
     }
 
+    /// Connections of sockets live.
+    pub fn check_sockets(&mut self, when: &str) {
+        for (to, session) in self.streams.iter_mut().filter(|(to, _)| to.port() == 80) {
+            session.exchange(b"still there?").unwrap_or_else(|error| panic!("{when}: TCP to {to}: {error}"));
+        }
+    }
+
     /// Every connection lives, every flow and every client is with its endpoint, and all of them see whom they dialled.
     pub fn check(&mut self, when: &str) {
         for (to, session) in &mut self.streams {

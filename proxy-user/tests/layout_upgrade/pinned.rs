@@ -19,24 +19,14 @@ pub fn versions(stage: &Stage) -> BTreeSet<String> {
     names(Path::new(&stage.site.pins()))
 }
 
-/// Everything below the pin path, as paths.
-pub fn all(stage: &Stage) -> BTreeSet<PathBuf> {
-    let (mut found, mut directories) = (BTreeSet::new(), vec![PathBuf::from(stage.site.pins())]);
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                directories.push(entry.path());
-            }
-            found.insert(entry.path());
-        }
-    }
-    found
+/// That of this source.
+pub fn own_version() -> String {
+    format!("v{}", proxy_common::abi::ABI_VERSION)
 }
 
-/// The ids of the links, by the names of their pins, and those of the programs that they run.
-pub fn links(stage: &Stage) -> BTreeMap<String, (u32, u32)> {
-    let directory = only_version(stage).join("links");
+/// The ids of a version's links, by the names of their pins, and those of the programs that they run.
+pub fn links(stage: &Stage, version: &str) -> BTreeMap<String, (u32, u32)> {
+    let directory = Path::new(&stage.site.pins()).join(version).join("links");
     let id = |name: String| {
         let link = LinkFd::open(&directory.join(&name)).unwrap();
         let cgroup = link.info().unwrap().map(|link| (link.link_id, link.program_id));

@@ -15,7 +15,13 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
+
+/// The longest that an agent may take to get ready. A takeover loads the programs four times, unoptimised here, and the
+/// machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Two stages at once would compete for two processors.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -125,7 +131,26 @@ impl Stage {
     /// Starts an agent and waits until the maps are true.
     pub fn start(&mut self, program: &Path) {
         self.begin(self.command(program));
-        self.agent.as_mut().unwrap().wait_for("ready: ");
+        assert_eq!(self.ends(), None, "it is to get ready");
+    }
+
+    /// Waits until the agent is ready, or has ended: then what it has logged.
+    pub fn ends(&mut self) -> Option<String> {
+        let agent = self.agent.as_mut().unwrap();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let has_ended = agent.has_ended();
+            let log = agent.log();
+            if has_ended {
+                self.agent = None;
+                return Some(log);
+            }
+            if log.contains("ready: ") {
+                return None;
+            }
+            assert!(Instant::now() < until, "it neither ends nor gets ready:\n{log}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends the agent as a rollout does, by SIGTERM.
@@ -183,7 +208,7 @@ fn ips(pod: &Pod) -> [IpAddr; 2] {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if std::thread::panicking()
+        if thread::panicking()
             && let Ok(log) = fs::read_to_string(self.site.directory.path().join("log"))
         {
             eprintln!("the last agent has logged:\n{log}");
