@@ -15,6 +15,9 @@ pub struct Scale {
     pub pause: Duration,
     /// How long a backend that is listed no more still serves, as `terminationGracePeriodSeconds` has it.
     pub grace: Duration,
+    /// `--max-flows` of the agents, where the default is too small: those that are killed again and again collect no flow
+    /// that has ended, and let no map grow.
+    pub max_flows: Option<u32>,
     /// TCP streams and UDP flows of each client that are open before the fault, per address.
     pub sessions: usize,
 }
@@ -25,6 +28,7 @@ const SMALL: Scale = Scale {
     kills: 12,
     pause: Duration::from_millis(2),
     grace: Duration::from_secs(4),
+    max_flows: None,
     sessions: 8,
 };
 
@@ -36,6 +40,7 @@ const FULL: Scale = Scale {
     // collected: it grows once a minute at most.
     pause: Duration::from_millis(1),
     grace: Duration::from_secs(10),
+    max_flows: Some(262_144),
     sessions: 32,
 };
 
