@@ -43,8 +43,16 @@ pub const TEST_PACKAGES: &[&str] = &[
 ];
 
 /// What `cargo xtask kernels` boots with.
-pub const KERNEL_PACKAGES: &[&str] =
-    &["qemu-system-x86", "xz-utils", "zstd", "binutils", "containernetworking-plugins"];
+pub const KERNEL_PACKAGES: &[&str] = &[
+    "qemu-system-x86",
+    "xz-utils",
+    "zstd",
+    "binutils",
+    "containernetworking-plugins",
+    "iptables",
+    "nftables",
+    "iproute2",
+];
 
 /// True for uid 0.
 pub fn is_root() -> bool {

@@ -40,7 +40,7 @@ pub const STEPS: &[Step] = &[
         test: "kernel_pins",
         filters: &["what_others_detached", "what_another_version_left"],
     },
-    Step { name: "restart", test: "kill", filters: &[] },
+    Step { name: "restart", test: "kernel_grow", filters: &["an_agent_that_is_killed_on_the_way"] },
     Step {
         name: "growth",
         test: "kernel_grow",
@@ -52,18 +52,31 @@ pub const STEPS: &[Step] = &[
 /// Programs beside those that are built: pods are connected by these.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni/bridge", "/usr/lib/cni/host-local"];
 
+/// Those that print rules, which there are to be none of. They are to lie in /bin: the first process has no PATH.
+const PRINTERS: [&str; 4] =
+    ["/usr/sbin/iptables-save", "/usr/sbin/ip6tables-save", "/usr/sbin/nft", "/sbin/ip"];
+
 /// Directories below the checkout that tests read.
 const READ: [&str; 2] = ["proxy-user/cases", "examples"];
 
-/// Puts all of it into a machine's file system, with the list of steps for its first process.
+/// Puts all of it into a machine's file system, with the list of steps for its first process: those of these names, or
+/// all.
 ///
 /// # Errors
 /// The build failed, or a file cannot be read.
-pub fn add(files: &mut Cpio, work: &Path) -> Result<()> {
+pub fn add(files: &mut Cpio, work: &Path, only: &[String]) -> Result<()> {
     let tests = build()?;
     let mut programs: BTreeSet<PathBuf> = PLUGINS.iter().map(PathBuf::from).collect();
+    let mut libraries = BTreeSet::new();
+    for printer in PRINTERS.map(Path::new) {
+        libraries.extend(linked(printer)?);
+        add_file(files, &Path::new("/bin").join(printer.file_name().unwrap_or_default()), printer)?;
+    }
     let mut steps = String::new();
     for Step { name, test, filters } in STEPS {
+        if !only.is_empty() && !only.iter().any(|wanted| wanted == name) {
+            continue;
+        }
         let program = tests.get(*test).with_context(|| format!("cargo built no test {test}"))?;
         let words = [*name, program.to_str().context("a path that is no text")?].into_iter();
         steps.push_str(&words.chain(filters.iter().copied()).collect::<Vec<_>>().join("\t"));
@@ -72,7 +85,6 @@ pub fn add(files: &mut Cpio, work: &Path) -> Result<()> {
     }
     // Those that start an agent find it where cargo had it.
     programs.insert(checkout().join("target/debug/shunt"));
-    let mut libraries = BTreeSet::new();
     let stripped = work.join("stripped");
     for program in &programs {
         libraries.extend(linked(program)?);

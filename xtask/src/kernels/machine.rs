@@ -21,7 +21,19 @@ pub fn boot(kernel: &Path, initrd: &Path, console: &Path, arguments: &str) -> Re
     qemu.args([SECONDS, "qemu-system-x86_64", "-machine"])
         .arg(format!("pc,accel={accelerator}"))
         .args([
-            "-cpu", "max", "-m", "1536", "-smp", "2", "-nic", "none", "-display", "none", "-monitor", "none",
+            // QEMU 7.2 returns wrong flags from an emulated cmpxchg16b that is interrupted; Linux 6.12 died of it.
+            "-cpu",
+            "max,-cx16",
+            "-m",
+            "1536",
+            "-smp",
+            "2",
+            "-nic",
+            "none",
+            "-display",
+            "none",
+            "-monitor",
+            "none",
         ])
         .arg("-no-reboot")
         .arg("-serial")

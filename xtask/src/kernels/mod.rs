@@ -27,6 +27,9 @@ pub struct Options {
     /// backports, testing and unstable.
     #[arg(default_values = ["bullseye", "bookworm", "trixie", debian::NEWEST])]
     suites: Vec<String>,
+    /// Run only these steps: sockets, packets, pins, restart, growth, cases.
+    #[arg(long, value_name = "STEP,...", value_delimiter = ',', conflicts_with_all = ["sctp", "load", "write"])]
+    only: Vec<String>,
     /// Only load the programs, and run no tests.
     #[arg(long, conflicts_with = "sctp")]
     load: bool,
@@ -53,9 +56,19 @@ pub struct Options {
 /// Linux 6.6.
 const SCTP_MODULES: &[&str] = &["veth", "sctp", "sch_ingress", "cls_bpf"];
 
-/// What the tests' namespaces are made of, and what they ask the kernel by.
-const TEST_MODULES: &[&str] =
-    &["veth", "bridge", "tun", "vxlan", "sch_ingress", "cls_bpf", "inet_diag", "tcp_diag", "udp_diag"];
+/// What the tests' namespaces are made of, and what they ask the kernel by; rules are looked for, and there are none.
+const TEST_MODULES: &[&str] = &[
+    "veth",
+    "bridge",
+    "tun",
+    "vxlan",
+    "sch_ingress",
+    "cls_bpf",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "nf_tables",
+];
 
 /// Runs `kernels`.
 ///
@@ -71,7 +84,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let programs: &[_] = if options.sctp { &[KERNEL_INIT, SCTP_LAB, SHUNT] } else { &[KERNEL_INIT] };
     let mut files = initial_files(&work, programs)?;
     if !options.sctp && !options.load {
-        host_tests::add(&mut files, &work)?;
+        host_tests::add(&mut files, &work, &options.only)?;
     }
     let modules = match options {
         Options { sctp: true, .. } => SCTP_MODULES,
