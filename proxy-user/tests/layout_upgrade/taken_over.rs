@@ -18,9 +18,9 @@ fn connections_flows_and_affinities_go_up_down_and_up_again() {
     {
         // The last two as after a crash.
         if when.contains("again") {
-            stage.kill()
+            stage.kill();
         } else {
-            stage.stop()
+            stage.stop();
         }
         held.check(&format!("{when}, without an agent"));
         stage.start(program);
@@ -68,9 +68,9 @@ fn programs_alone_are_replaced_in_their_links() {
     let (before, maps) = (links(&stage, &own_version()), crate::pinned::maps(&stage));
     for how in ["stopped", "killed"] {
         if how == "killed" {
-            stage.kill()
+            stage.kill();
         } else {
-            stage.stop()
+            stage.stop();
         }
         held.check(&format!("{how}, without an agent"));
         stage.start(&own_layout());
