@@ -179,11 +179,7 @@ fn egress(ctx: TcContext) -> i32 {
 /// A packet of which no flow is known.
 #[classifier]
 fn stage_begin(ctx: TcContext) -> i32 {
-    packet_stages::later(
-        &ctx,
-        #[inline(always)]
-        |stages| stages.begin(),
-    )
+    packet_stages::begin(&ctx)
 }
 
 /// An ICMP message.

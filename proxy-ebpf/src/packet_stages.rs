@@ -25,7 +25,7 @@ pub fn first(context: &TcContext, hook: Hook) -> i32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return PASS };
     // SAFETY: `scratch` points to this CPU's value, and no other program runs on this CPU meanwhile.
     unsafe { (*scratch).hook = hook };
-    run::<true>(
+    run::<ELSE_BEGIN>(
         context,
         #[inline(always)]
         |plain| plain.arrive(),
@@ -35,23 +35,39 @@ pub fn first(context: &TcContext, hook: Hook) -> i32 {
 /// Runs the stage of ICMP messages, and what follows.
 #[inline(always)]
 pub fn error(context: &TcContext) -> i32 {
-    run::<true>(
+    run::<ELSE_PASS>(
         context,
         #[inline(always)]
         |plain| plain.error(),
     )
 }
 
+/// Runs the stage of packets of no known flow, and what follows.
+#[inline(always)]
+pub fn begin(context: &TcContext) -> i32 {
+    run::<ELSE_PASS>(
+        context,
+        #[inline(always)]
+        |plain| plain.begin(),
+    )
+}
+
 /// Runs a later stage, and what follows.
 #[inline(always)]
 pub fn later(context: &TcContext, stage: impl FnOnce(&mut Plain<'_, Skb, KernelTables>) -> Next) -> i32 {
-    run::<false>(context, stage)
+    run::<NEVER>(context, stage)
 }
 
-/// Runs a stage, and what follows; the value is the program's. It may leave the packet to the program before only where
-/// that is said.
+/// A stage never leaves a packet to the program before.
+const NEVER: u8 = 0;
+/// It may; where there is none, the packet is let pass.
+const ELSE_PASS: u8 = 1;
+/// It may; where there is none, the packet begins a flow if it can.
+const ELSE_BEGIN: u8 = 2;
+
+/// Runs a stage, and what follows; the value is the program's.
 #[inline(always)]
-fn run<const LEAVES: bool>(
+fn run<const LEAVES: u8>(
     context: &TcContext,
     stage: impl FnOnce(&mut Plain<'_, Skb, KernelTables>) -> Next,
 ) -> i32 {
@@ -64,10 +80,10 @@ fn run<const LEAVES: bool>(
     let hook = unsafe { (*scratch).hook };
     let mut packet = Skb::new(context.skb.skb, hook, work.is_headerless(), questions);
     let mut next = stage(&mut Plain { packet: &mut packet, tables: &KernelTables, work });
-    if LEAVES && globals::is_bridge() && next.is(Next::Before) {
+    if LEAVES != NEVER && globals::is_bridge() && next.is(Next::Before) {
         bridge::hand_over(&BEFORE_PACKETS, context, hook as u32);
         // There is none: then nobody knows of it, unless it begins a flow.
-        next = if work.has_ports() { Next::Begin } else { Next::Pass };
+        next = if LEAVES == ELSE_BEGIN && work.has_ports() { Next::Begin } else { Next::Pass };
     }
     if let Some(stage) = next.stage() {
         // SAFETY: nothing that is borrowed here is used after the call, which does not return.

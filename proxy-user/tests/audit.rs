@@ -128,7 +128,7 @@ impl Damage {
             }
             (7, _) => maps.store(&Store::Name { cell: place * 8, text: "somebody/else".into() }),
             (8, _) => {
-                maps.store(&Store::Node { entry: NodeEntry { flags: NodeFlags(number & 7), ..maps.node() } })
+                maps.store(&Store::Node { entry: NodeEntry { flags: NodeFlags(number & 7), ..maps.node() } });
             }
             (9, _) => {
                 let mut prefixes = maps.prefixes().unwrap();

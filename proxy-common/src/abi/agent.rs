@@ -17,6 +17,8 @@ pub struct AgentEntry {
     pub synced: u64,
     /// When it changed the maps last.
     pub changed: u64,
+    /// Bytes of kernel memory that all maps together may grow to.
+    pub map_memory: u64,
     /// More about it.
     pub flags: AgentFlags,
 }
@@ -26,8 +28,6 @@ flags! {
     pub struct AgentFlags(u64);
     /// It knows all that is in the cluster: a complete list was programmed since it started.
     COMPLETE = 1;
-    /// It has ended in an orderly way.
-    ENDED = 1 << 1;
 }
 
 /// The only entry of TRANSITION: who serves while programs stand in for others ([`Phase`]).
@@ -58,5 +58,5 @@ pub enum Phase {
     Begin = 1,
 }
 
-const _: () = assert!(size_of::<AgentEntry>() == 48);
+const _: () = assert!(size_of::<AgentEntry>() == 56);
 const _: () = assert!(size_of::<TransitionEntry>() == 8);

@@ -1,7 +1,7 @@
 //! The first packet of a flow.
 
 use super::{
-    Hook, InsertError, Next, NextHop, Packet, PacketTables, Work,
+    Hook, InsertError, Next, NextHop, Packet, PacketTables, Unknown, Work,
     answer::{self, Answer},
     arrive, flow, hash, ports, trace,
 };
@@ -69,6 +69,8 @@ pub fn begin<P: Packet, T: PacketTables>(packet: &P, tables: &T, work: &mut Work
     let peer = SocketPeer::new(work.tuple.destination, work.tuple.destination_port);
     let client = FlowClient { packet, tables, tuple: &work.tuple };
     let picked = match route(tables, &client, &peer, work.headers.protocol) {
+        // It may be an answer to a flow that only the programs before know.
+        Verdict::Pass(_) if tables.unknown() as u8 != Unknown::Nothing as u8 => return Next::Before,
         Verdict::Pass(_) => return pass(packet, tables, work),
         _ if is_left(tables, work) => return Next::Pass,
         Verdict::Forward(route) => match pick_backend(tables, &client, &route) {

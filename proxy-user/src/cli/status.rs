@@ -7,7 +7,6 @@ use super::{
     work::Work,
 };
 use crate::{
-    dataplane::map_memory,
     kernel::{self, Attachment, Cgroup, LockState, PROGRAMS, PinnedMaps, cgroup2_mount_point, lock_state},
     writer::{FrontendKey, MapReader, PrefixKey, Size},
 };
@@ -108,7 +107,7 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         packets: PacketStatus::new(maps.packet_settings()),
         kube_proxy: kernel::kube_proxy(false).ok().map(|found| found.iter().map(|f| f.to_string()).collect()),
         map_memory_bytes: statuses.iter().map(|map| map.bytes).sum(),
-        map_memory_limit_bytes: map_memory(&maps.agent()),
+        map_memory_limit_bytes: Some(maps.agent().map_memory).filter(|bytes| *bytes > 0),
         maps: statuses,
         counters: Counter::ALL.iter().map(|counter| (counter.name(), counters[*counter as usize])).collect(),
     };

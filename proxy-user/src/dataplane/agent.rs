@@ -4,25 +4,10 @@ use crate::engine::SyncReport;
 use proxy_common::abi::{AgentEntry, AgentFlags};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The upper half of the flags says how many MiB the maps may grow to.
-const MAP_MEMORY: u32 = 32;
-const MIB: u64 = 1 << 20;
-
 /// The entry of a process that starts now, and whose maps may take `map_memory` bytes. What a former one has said of its
 /// work is no more said.
 pub(super) fn started(map_memory: u64) -> AgentEntry {
-    let mebibytes = (map_memory / MIB).clamp(1, u32::MAX.into());
-    let flags = AgentFlags(mebibytes << MAP_MEMORY);
-    AgentEntry { pid: u64::from(std::process::id()), started: now(), flags, ..AgentEntry::default() }
-}
-
-/// Bytes that all maps together may grow to, in whole MiB, as the agent says; `None` where it does not.
-#[must_use]
-pub const fn map_memory(entry: &AgentEntry) -> Option<u64> {
-    match entry.flags.0 >> MAP_MEMORY {
-        0 => None,
-        mebibytes => Some(mebibytes * MIB),
-    }
+    AgentEntry { pid: u64::from(std::process::id()), started: now(), map_memory, ..AgentEntry::default() }
 }
 
 /// The entry after a sync; `complete` where all is known that is in the cluster.
@@ -61,8 +46,6 @@ mod tests {
         let later = synced(filled, &SyncReport::default(), true);
         assert_eq!((later.changed, later.listed), (filled.changed, filled.listed));
         assert_eq!((later.pid, later.started), (start.pid, start.started));
-        assert_eq!(map_memory(&later), Some(64 << 20), "beside the flags");
-        assert_eq!(map_memory(&started(5)), Some(MIB));
-        assert_eq!(map_memory(&AgentEntry::default()), None);
+        assert_eq!(later.map_memory, 64 << 20);
     }
 }

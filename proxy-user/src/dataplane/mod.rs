@@ -6,7 +6,6 @@ mod devices;
 mod error;
 mod node;
 
-pub use agent::map_memory;
 pub use devices::DeviceReport;
 pub use error::DataplaneError;
 pub use node::Dataplane;

@@ -137,7 +137,7 @@ pub(super) fn capacity(name: MapName, capacities: &Capacities) -> Option<u32> {
 }
 
 /// The same, to change; some maps share a size.
-pub(super) fn capacity_mut<'a>(name: MapName, capacities: &'a mut Capacities) -> Option<&'a mut u32> {
+pub(super) fn capacity_mut(name: MapName, capacities: &mut Capacities) -> Option<&mut u32> {
     match name {
         FRONTENDS4 | FRONTENDS6 => Some(&mut capacities.frontends),
         SERVICES | STATS => Some(&mut capacities.services),

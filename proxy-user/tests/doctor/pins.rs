@@ -1,7 +1,13 @@
 //! Pins that are gone, or another version's.
 
-use crate::{command::skipped, scene::Scene};
-use rustix::mount::{UnmountFlags, unmount};
+use crate::{
+    command::{signal, skipped, wait_until},
+    scene::Scene,
+};
+use rustix::{
+    mount::{UnmountFlags, unmount},
+    process::Signal,
+};
 use shunt::kernel::sys::LinkFd;
 use std::fs;
 
@@ -18,6 +24,34 @@ fn pins_that_somebody_removed() {
     said.has("not-pinned", "FRONTENDS4", "start the agent, which pins what is missing");
     said.has("no-agent", "there is no pin path", "systemctl start shunt");
     assert_eq!((said.code, said.found()), (2, vec!["programs-missing", "not-pinned", "no-agent"]));
+}
+
+/// The watchman holds links, so their programs run on; one that is stopped cannot pin them again.
+#[test]
+fn links_that_an_agent_holds_and_that_are_not_pinned_any_more() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut agent = scene.start();
+    signal(agent.id(), Signal::STOP);
+    fs::remove_file(scene.link("connect4")).unwrap();
+    let said = scene.diagnosis(&[]);
+    said.has(
+        "links-not-pinned",
+        "links of connect4 are not pinned",
+        "an agent that runs pins them within seconds",
+    );
+    assert_eq!(
+        (said.code, said.found().contains(&"programs-missing")),
+        (1, false),
+        "{:#}",
+        said.json["findings"]
+    );
+    assert!(said.facts("self-test")["dials"][0]["error"].is_null(), "its program runs");
+    signal(agent.id(), Signal::CONT);
+    wait_until("the watchman has pinned it again", || scene.link("connect4").exists());
+    wait_until("all is well", || scene.diagnosis(&[]).code == 0);
 }
 
 #[test]

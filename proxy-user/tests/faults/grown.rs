@@ -9,13 +9,13 @@ const SMALL: [(&str, &str); 6] = [
     ("--max-frontends", "1024"),
     ("--max-services", "512"),
     ("--max-endpoints", "1024"),
-    ("--max-flows", "32768"),
+    ("--max-flows", "49152"),
     ("--max-affinities", "64"),
     ("--max-sockets", "512"),
 ];
 
 /// Entries of FLOWS to begin with, and how long it takes until it is noticed that they are too few.
-const FLOWS: u32 = 32_768;
+const FLOWS: u32 = 49_152;
 const COUNTED: Duration = Duration::from_secs(150);
 
 /// More Services than there is room for; each growth is followed by twice as many.
@@ -36,7 +36,7 @@ fn maps_grow() {
     stage.start();
     assert_eq!(entries(&stage, "FLOWS"), FLOWS, "the next agent has taken over what there was");
     let mut services = SERVICES;
-    let injected = "maps begin with room for 512 service ports, 32 768 entries of flows, 64 of clients with affinity; Services \
+    let injected = "maps begin with room for 512 service ports, 49 152 entries of flows, 64 of clients with affinity; Services \
                     are added until they do not fit, and twice as many each time";
     stage.suffer("maps grow", injected, |stage, outcome| {
         let before = entries(stage, "SERVICES");

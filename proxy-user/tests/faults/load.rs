@@ -239,8 +239,6 @@ fn connect(
             }
             Err(failed) => counts.failed(way, &begun, &failed),
         }
-        if !pause.is_zero() {
-            thread::sleep(pause);
-        }
+        thread::sleep(pause);
     }
 }

@@ -11,10 +11,13 @@ pub struct Scale {
     pub rounds: u32,
     /// How often an agent is killed at a random moment.
     pub kills: u32,
-    /// What a client waits between two connections, so that a small run leaves the machine to others.
+    /// What a thread of a client waits between two connections. A small run leaves the machine to others.
     pub pause: Duration,
     /// How long a backend that is listed no more still serves, as `terminationGracePeriodSeconds` has it.
     pub grace: Duration,
+    /// `--max-flows` of the agents, where the default is too small: those that are killed again and again collect no flow
+    /// that has ended, and let no map grow.
+    pub max_flows: Option<u32>,
     /// TCP streams and UDP flows of each client that are open before the fault, per address.
     pub sessions: usize,
 }
@@ -25,6 +28,7 @@ const SMALL: Scale = Scale {
     kills: 12,
     pause: Duration::from_millis(2),
     grace: Duration::from_secs(4),
+    max_flows: None,
     sessions: 8,
 };
 
@@ -32,8 +36,11 @@ const FULL: Scale = Scale {
     connections: 70_000,
     rounds: 5,
     kills: 100,
-    pause: Duration::ZERO,
+    // More than this, and flows are begun faster than FLOWS, as large as it is at first, has room for until they are
+    // collected: it grows once a minute at most.
+    pause: Duration::from_millis(1),
     grace: Duration::from_secs(10),
+    max_flows: Some(262_144),
     sessions: 32,
 };
 

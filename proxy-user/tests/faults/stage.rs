@@ -77,12 +77,14 @@ impl Stage {
         for own in OWN {
             lan.client().add_address("eth0", IpAddr::from([192, 0, 2, own]), 32).unwrap();
         }
+        let scale = Scale::of_this_run();
+        let max_flows = |flows: u32| ["--max-flows".to_owned(), flows.to_string()];
         let stage = Self {
             agent: None,
             site: Site::new(),
-            scale: Scale::of_this_run(),
+            scale,
             program: None,
-            arguments: Vec::new(),
+            arguments: scale.max_flows.into_iter().flat_map(max_flows).collect(),
             environment: Vec::new(),
             servers: Servers::start(),
             is_changed: false,

@@ -19,7 +19,6 @@ fn other_layout() -> Option<PathBuf> {
 }
 
 #[test]
-#[ignore = "waits for transitions between layouts"]
 fn another_layout_of_maps_takes_over_and_gives_back() {
     let Some(other) = other_layout() else { return };
     let Some(mut stage) = Stage::with_agent() else { return };

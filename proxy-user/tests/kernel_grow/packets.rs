@@ -7,7 +7,7 @@ use crate::stage::{Setup, Stage};
 use crate::{sizes, traffic};
 use proxy_common::abi::Counter;
 use shunt::lab::Place;
-use shunt::model::{Family, Service};
+use shunt::model::{Event, Family, Service};
 
 /// Endpoints of each Service: half of them on the node, half on the other one.
 const PODS: usize = 2;
@@ -46,6 +46,38 @@ fn nothing_notices(clsact: bool) {
         [Counter::PacketNoRoute, Counter::FlowsFull, Counter::PortsExhausted, Counter::PacketUnsupported]
     {
         assert_eq!(stage.counter(counter), 0, "{}", counter.name());
+    }
+    drop(pods);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn no_flow_of_packets_notices_an_upgrade() {
+    let setup = Setup { flows: 1 << 18, ..Setup::default() };
+    let Some(mut stage) = Stage::new(&setup) else { return };
+    let pods: Vec<Backend> =
+        (0..2 * PODS).map(|index| stage.pod(index % 2, &format!("pod-{index}"))).collect();
+    let endpoints = ready(&pods.iter().collect::<Vec<_>>());
+    let affine = Service { affinity_seconds: Some(3_600), ..service(2) };
+    let mut events = Vec::new();
+    for service in [service(1), affine] {
+        stage.serve(&service, &endpoints);
+        let slices = Family::BOTH.map(|family| service::slice(&service, family, &endpoints));
+        events.extend(slices.map(Event::SliceApplied));
+        events.push(Event::ServiceApplied(service));
+    }
+    let targets = traffic::Targets {
+        tcp: frontends(1, &stage),
+        udp: frontends(1, &stage),
+        affine: frontends(2, &stage),
+        connected_udp: true,
+    };
+    let client = Place::from(&**stage.client());
+    for version in ["v3", "v12"] {
+        let ((), counts) =
+            traffic::during(&client, &targets, || stage.upgrade(&setup, version, events.clone()));
+        counts.assert_all_well(20);
+        assert!(!stage.pin_path().join(version).exists());
     }
     drop(pods);
     stage.assert_nothing_left();

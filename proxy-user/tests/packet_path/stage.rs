@@ -223,6 +223,13 @@ impl Stage {
         (before, after)
     }
 
+    /// Has another agent take over from the first node's as if that had been another version's, told of these changes.
+    #[allow(dead_code, reason = "the tests of kernel_grow/ use it")]
+    pub fn upgrade(&mut self, setup: &Setup, version: &str, events: Vec<Event>) {
+        let shunt = self.shunts.remove(0);
+        self.shunts.insert(0, shunt.upgraded(self.lan.node(0), setup, version, events));
+    }
+
     /// Waits until no program works with what was replaced.
     pub fn settle(&mut self) {
         self.shunts.iter_mut().for_each(|shunt| shunt.dataplane.settle().unwrap());
@@ -273,13 +280,7 @@ impl Shunt {
         before.assert_empty(node);
         let (bpffs, cgroup) = (Bpffs::new().unwrap(), Cgroup::new().unwrap());
         let pin_path = bpffs.path().join("shunt");
-        let options = Options {
-            cgroup: cgroup.path().to_owned(),
-            pin_path: pin_path.clone(),
-            capacities: capacities(setup.flows),
-            clsact: setup.clsact,
-            ..Options::default()
-        };
+        let options = options(&cgroup, &pin_path, setup);
         let pods = if setup.pods { Glob::list("cni0,cali*").unwrap() } else { Vec::new() };
         let opened = node.run(|| Dataplane::open(node.name(), setup.rules.clone(), &options)).unwrap();
         let devices = PacketDevices { interfaces: None, pods };
@@ -291,6 +292,23 @@ impl Shunt {
         let (first_port, ports) = (*setup.ports.start(), setup.ports.len() as u16);
         shunt.dataplane.set_packets(&PacketSettings { flags, first_port, ports });
         node.run(|| shunt.follow_devices()).unwrap();
+        shunt
+    }
+
+    fn upgraded(self, node: &lan::Node, setup: &Setup, version: &str, events: Vec<Event>) -> Self {
+        let Self { dataplane, devices, pin_path, cgroup, before, bpffs } = self;
+        drop(dataplane);
+        std::fs::rename(pin_path.join("v4"), pin_path.join(version)).unwrap();
+        let options = options(&cgroup, &pin_path, setup);
+        let opened = node.run(|| Dataplane::open(node.name(), setup.rules.clone(), &options)).unwrap();
+        let mut shunt = Self { dataplane: opened.unwrap(), devices, pin_path, cgroup, before, bpffs };
+        shunt.dataplane.apply(Event::NodeApplied(object(node)));
+        events.into_iter().for_each(|event| shunt.dataplane.apply(event));
+        node.run(|| {
+            shunt.dataplane.sync().unwrap();
+            shunt.follow_devices();
+        })
+        .unwrap();
         shunt
     }
 
@@ -323,6 +341,16 @@ impl Shunt {
         assert_no_program(node, cgroup.path());
         before.assert_same(node);
         drop(bpffs);
+    }
+}
+
+fn options(cgroup: &Cgroup, pin_path: &std::path::Path, setup: &Setup) -> Options {
+    Options {
+        cgroup: cgroup.path().to_owned(),
+        pin_path: pin_path.to_owned(),
+        capacities: capacities(setup.flows),
+        clsact: setup.clsact,
+        ..Options::default()
     }
 }
 

@@ -127,7 +127,8 @@ fn try_kernel(work: &Path, suite: &str, mut files: Cpio, modules: &[&str], sctp:
     }
     let initrd = work.join(format!("initrd-{suite}.cpio"));
     fs::write(&initrd, files.finish()?).with_context(|| format!("write({})", initrd.display()))?;
-    let console = machine::boot(&kernel.image, &initrd, if sctp { "/sctp-lab" } else { "" });
+    let console = work.join(format!("console-{suite}"));
+    let console = machine::boot(&kernel.image, &initrd, &console, if sctp { "/sctp-lab" } else { "" });
     // It has the tests in it, a hundred megabytes.
     let _ = fs::remove_file(&initrd);
     Ok(Report::new(console?))

@@ -8,7 +8,7 @@ use super::{
     report::{Heading, Report},
     self_test,
     subject::Subject,
-    truth::{self, Truth},
+    truth::Truth,
 };
 use crate::{
     cli::exit,
@@ -17,6 +17,7 @@ use crate::{
     view::{decode, decode_node},
     writer::{MemoryMaps, WriteError},
 };
+use anyhow::Context as _;
 use std::{
     thread,
     time::{Duration, SystemTime},
@@ -82,7 +83,7 @@ fn contradictions(maps: &PinnedMaps) -> Result<Contradictions, WriteError> {
 /// How the maps differ from what they should hold, and still do a moment later.
 fn compare(args: &DoctorArgs, subject: &Subject, maps: &PinnedMaps) -> anyhow::Result<Check> {
     let node = decode_node(maps).0;
-    let read = || truth::with_place(Truth::read(args, subject, &node));
+    let read = || Truth::read(args, subject, &node).context("reading what the maps should hold");
     let truth = match read() {
         Ok(Some(truth)) => truth,
         Ok(None) => {

@@ -18,7 +18,7 @@ use crate::{
     },
     writer::{MapReader, WriteError, Writer},
 };
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use std::{path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
@@ -136,12 +136,4 @@ async fn from_cluster(args: &ClusterArgs, node: &str) -> anyhow::Result<Listed> 
         bail!("the API server's lists were not complete within {PATIENCE:?}: {}", last.unwrap_or_default());
     }
     Ok(("the API server".to_owned(), true, events))
-}
-
-/// Puts an error of reading it in its place.
-///
-/// # Errors
-/// The same, with what was being done.
-pub fn with_place<T>(read: anyhow::Result<T>) -> anyhow::Result<T> {
-    read.context("reading what the maps should hold")
 }

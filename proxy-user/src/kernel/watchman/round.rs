@@ -66,7 +66,8 @@ impl Programs {
         let mut watchman = mem::take(&mut self.watchman);
         watchman.hold(self);
         watchman.pins(self, &mut round);
-        if round.lost.is_none() && watchman.transition(self, &mut round) {
+        // Another version's programs are not ours to watch.
+        if round.lost.is_none() && !self.waits && watchman.transition(self, &mut round) {
             watchman.sockets(self, &mut round);
             watchman.stages(self, &mut round);
             watchman.devices(self, devices, &mut round);

@@ -14,7 +14,7 @@ const STEPS: &str = "/steps";
 const OUTPUT: &str = "/tmp/output";
 
 /// Longest run of one of them: less than the machine itself is given.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(2400);
 /// How often it is said where one is.
 const PROGRESS: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(50);

@@ -13,8 +13,9 @@ use std::{
 /// # Errors
 /// Where it may not move there.
 pub fn join(cgroup: &Path) -> anyhow::Result<()> {
-    let wanted = Cgroup::open(cgroup)?.id();
-    if own().is_some_and(|own| is_below(&own, wanted)) {
+    let wanted = Cgroup::open(cgroup)?;
+    // In a container, one's own place below the host's root cannot be seen, and that cannot be written to.
+    if wanted.is_root() || own().is_some_and(|own| is_below(&own, wanted.id())) {
         return Ok(());
     }
     // A single thread may move within its threaded domain; else the process moves, to the end of its short life.
