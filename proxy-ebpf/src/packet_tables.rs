@@ -3,7 +3,7 @@
 use crate::bridge;
 use crate::clock;
 use crate::maps::{DEVICES, FLOWS, FRAGMENTS, PACKETS, STATS};
-use crate::tables::{KernelTables, load};
+use crate::tables::{KernelTables, keep, load};
 use crate::words;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use core::ptr;
@@ -51,7 +51,9 @@ impl PacketTables for KernelTables {
         FLOWS.insert(key, entry, BPF_NOEXIST.into()).map_err(
             #[inline(always)]
             |error| if error == -EEXIST { InsertError::Exists } else { InsertError::Full },
-        )
+        )?;
+        keep(FLOWS.get_ptr(key));
+        Ok(())
     }
 
     #[inline(always)]

@@ -34,6 +34,11 @@ pub(crate) fn load<T: Copy>(pointer: *const T) -> T {
     unsafe { ptr::read_volatile(pointer) }
 }
 
+/// Asks for the look-up of a new entry of an LRU map: one that was never looked up is the first to make room, before
+/// those of flows that ended long ago (`__local_list_pop_pending`, kernel/bpf/bpf_lru_list.c).
+#[inline(always)]
+pub(crate) fn keep<T>(_found: Option<*const T>) {}
+
 /// [`load`] of one field of an entry.
 macro_rules! load_field {
     ($entry:ident.$field:ident) => {{
@@ -103,7 +108,9 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn remember_udp_flow(&self, key: &SocketKey, backend: BackendRef) -> Result<(), Full> {
-        UDP_FLOWS.insert(key, backend, BPF_ANY.into()).map_err(|_| Full)
+        UDP_FLOWS.insert(key, backend, BPF_ANY.into()).map_err(|_| Full)?;
+        keep(UDP_FLOWS.get_ptr(key));
+        Ok(())
     }
 
     #[inline(always)]
@@ -121,7 +128,9 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn remember_reverse(&self, key: &SocketKey, entry: &ReverseEntry) -> Result<(), Full> {
-        REVERSE.insert(key, entry, BPF_ANY.into()).map_err(|_| Full)
+        REVERSE.insert(key, entry, BPF_ANY.into()).map_err(|_| Full)?;
+        keep(REVERSE.get_ptr(key));
+        Ok(())
     }
 
     #[inline(always)]
@@ -146,7 +155,9 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn remember_affinity(&self, key: &AffinityKey, entry: &AffinityEntry) -> Result<(), Full> {
-        AFFINITY.insert(key, entry, BPF_ANY.into()).map_err(|_| Full)
+        AFFINITY.insert(key, entry, BPF_ANY.into()).map_err(|_| Full)?;
+        keep(AFFINITY.get_ptr(key));
+        Ok(())
     }
 
     #[inline(always)]
