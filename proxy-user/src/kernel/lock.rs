@@ -73,6 +73,19 @@ impl PinLock {
         is_at(&self.locked().0, pin_path)
     }
 
+    /// Refuses what would be done to a pin path that is not locked any more: another process may be its writer by now.
+    ///
+    /// # Errors
+    /// [`KernelError::Path`]; [`Self::retake`] it first.
+    pub fn check(&self, pin_path: &Path) -> Result<(), KernelError> {
+        match self.holds(pin_path) {
+            true => Ok(()),
+            false => {
+                Err(KernelError::path(pin_path, "flock", io::Error::other("it is another directory now")))
+            }
+        }
+    }
+
     /// Takes the lock on what lies at the pin path by now. Until that succeeds the former directory stays locked.
     ///
     /// # Errors
@@ -173,13 +186,13 @@ mod tests {
         let lock = PinLock::acquire(&path).unwrap();
         assert!(lock.holds(&path));
         fs::rename(&path, parent.path().join("old")).unwrap();
-        assert!(!lock.holds(&path) && lock.retake(&path).is_err());
+        assert!(!lock.holds(&path) && lock.check(&path).is_err() && lock.retake(&path).is_err());
         fs::create_dir(&path).unwrap();
         let other = PinLock::acquire(&path).unwrap();
         assert!(matches!(lock.retake(&path), Err(KernelError::Locked { .. })));
         drop(other);
         lock.retake(&path).unwrap();
-        assert!(lock.holds(&path));
+        assert!(lock.holds(&path) && lock.check(&path).is_ok());
         assert!(matches!(PinLock::acquire(&path), Err(KernelError::Locked { .. })));
         PinLock::acquire(&parent.path().join("old")).expect("the former directory is free");
     }

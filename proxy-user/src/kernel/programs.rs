@@ -105,6 +105,9 @@ impl Programs {
     /// Of the step that failed; the call may be repeated.
     pub fn remove_other_versions(&mut self) -> Result<(), KernelError> {
         if self.waits {
+            // Where maps have grown meanwhile and an error ended that, these programs have no stages yet.
+            transition::finish(self, None, &mut |_| Ok(()))?;
+            self.packets.take(&self.ebpf)?;
             if let Some(former) = transition::other(&self.dirs)? {
                 transition::adopt_links(&former, &self.dirs)?;
                 attach(&mut self.ebpf, &self.dirs.links, &self.cgroup)?;
@@ -112,7 +115,7 @@ impl Programs {
             } else {
                 attach(&mut self.ebpf, &self.dirs.links, &self.cgroup)?;
             }
-            self.packets.begin()?;
+            self.packets.begin(&self.ebpf)?;
             transition::set_filled(&self.dirs)?;
             self.waits = false;
         }

@@ -1,13 +1,15 @@
 //! Clients outside while maps grow: their packets come to NodePorts, ClusterIPs and addresses of load balancers of a node,
 //! and go to pods there and elsewhere.
 
+use crate::ask::{Seen, assert_all_answer, assert_answers};
 use crate::backend::Backend;
 use crate::service::{self, Kind, ready, service};
 use crate::stage::{Setup, Stage};
+use crate::versions::describe_no_more;
 use crate::{sizes, traffic};
 use proxy_common::abi::Counter;
 use shunt::lab::Place;
-use shunt::model::{Event, Family, Service};
+use shunt::model::{Event, Family, Protocol, Service};
 
 /// Endpoints of each Service: half of them on the node, half on the other one.
 const PODS: usize = 2;
@@ -91,4 +93,34 @@ fn no_flow_of_packets_notices_that_maps_grow() {
 #[test]
 fn no_flow_of_packets_notices_it_by_clsact() {
     nothing_notices(true);
+}
+
+#[test]
+fn maps_that_grow_while_another_version_serves_are_those_that_packets_come_to() {
+    let Some(mut stage) = Stage::usual() else { return };
+    let pod = stage.pod(0, "pod");
+    let mut events = Vec::new();
+    for number in 1..=8 {
+        let (service, endpoints) = (service(number), ready(&[&pod]));
+        stage.serve(&service, &endpoints);
+        let slices = Family::BOTH.map(|family| service::slice(&service, family, &endpoints));
+        events.extend(slices.map(Event::SliceApplied));
+        events.push(Event::ServiceApplied(service));
+    }
+    let dials = stage.dials(8, &[Kind::NodePort, Kind::ClusterIp]);
+    assert_all_answer(&**stage.client(), &dials, "pod", Seen::Client);
+    describe_no_more(&stage.pin_path().join("v4/maps/SERVICES"));
+    let small = Setup { services: 2, ..Setup::default() };
+    stage.upgrade(&small, "v3", events);
+    assert!(!stage.pin_path().join("v3").exists());
+    assert!(!stage.pin_path().join("v4/maps").exists(), "the first maps were too small");
+    assert_all_answer(&**stage.client(), &dials, "pod", Seen::Client);
+    // What is no Service's passes the same programs.
+    let host = stage.host_pod(0, "host");
+    for family in Family::BOTH {
+        let to = (host.ip(family), service::ENDPOINT_PORT).into();
+        assert_answers(&**stage.client(), Protocol::Tcp, to, "host", Seen::Client);
+    }
+    drop((pod, host));
+    stage.assert_nothing_left();
 }

@@ -4,11 +4,14 @@
 use crate::island::Island;
 use crate::kernel_lab::{Lab, small};
 use crate::{sizes, traffic};
-use proxy_common::abi::{Counter, FrontendValue};
+use proxy_common::abi::{Counter, FlowEntry, FrontendValue, Seen};
+use rustix::time::{ClockId, clock_gettime};
+use shunt::kernel::sys::{Access, MapFd};
 use shunt::kernel::{Cgroup, Kernel, KernelError, KernelMaps, Options, PROGRAMS, Programs, Step};
 use shunt::writer::{Capacities, FrontendKey, MapReader};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use zerocopy::IntoBytes as _;
 
 /// What ends a transition.
 pub const INJECTED: KernelError = KernelError::Object { object: "a test's error" };
@@ -162,4 +165,55 @@ fn the_same_agent_goes_on_where_an_error_ended_it() {
         let less = Capacities { sockets: 1, ..larger };
         assert_eq!(programs.grow(&mut maps, &less).unwrap(), larger, "nothing is made smaller");
     }
+}
+
+#[test]
+fn what_the_new_maps_forgot_does_not_come_back_with_the_next_agent() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    kernel.attach().unwrap();
+    let (mut maps, mut programs) = kernel.split();
+    let flows = |instance| {
+        MapFd::open(&lab.pin_path().join("v4").join(instance).join("FLOWS"), Access::ReadWrite).unwrap()
+    };
+    let now = || clock_gettime(ClockId::Monotonic).tv_sec as u32;
+    let put = |map: &MapFd, number: u8, last_seen: u32| {
+        let key = vec![number; map.shape().key_size as usize];
+        let flow = FlowEntry { client: Seen::ANY, last_seen, ..FlowEntry::default() };
+        map.update(&key, flow.as_bytes()).unwrap();
+        key
+    };
+    let former = flows("maps");
+    let silent = put(&former, 1, now() - 60);
+    let larger = sizes::remembered(&maps.capacities());
+    assert!(grow_until((&mut maps, &mut programs), &larger, Step::Begun, Ending::Kill));
+    drop((maps, programs));
+    let ours = flows("maps_2");
+    ours.delete(&silent).expect("it has come over");
+    let begun = put(&former, 2, now());
+    let mut next = Kernel::open(&options(&lab)).unwrap();
+    next.attach().unwrap();
+    assert_eq!(instances(&lab), ["maps_2"]);
+    ours.lookup(&silent).expect_err("it was forgotten");
+    ours.lookup(&begun).expect("nobody has seen it before");
+    let entries = fs::read_dir(lab.pin_path().join("v4/maps_2")).unwrap();
+    assert!(entries.map(Result::unwrap).all(|entry| entry.file_type().unwrap().is_file()));
+}
+
+#[test]
+fn maps_do_not_grow_where_the_pin_path_is_no_more_this_agents() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    kernel.attach().unwrap();
+    let (mut maps, mut programs) = kernel.split();
+    let larger = sizes::all(&maps.capacities());
+    let aside = lab.pin_path().with_file_name("aside");
+    fs::rename(lab.pin_path(), &aside).unwrap();
+    fs::create_dir(lab.pin_path()).unwrap();
+    programs.grow(&mut maps, &larger).unwrap_err();
+    programs.attach().unwrap_err();
+    assert_eq!(fs::read_dir(lab.pin_path()).unwrap().count(), 0);
+    fs::remove_dir(lab.pin_path()).unwrap();
+    fs::rename(&aside, lab.pin_path()).unwrap();
+    assert_eq!(programs.grow(&mut maps, &larger).unwrap(), larger);
 }

@@ -10,11 +10,19 @@ use shunt::kernel::sys::{Access, MapFd};
 use shunt::kernel::{Attached, Kernel, PROGRAMS, Step};
 use shunt::writer::MapReader as _;
 use std::fs;
+use std::path::Path;
 
 /// Makes what is there another version's.
 fn become_other(lab: &Lab, version: &str) {
     let path = lab.pin_path();
     fs::rename(path.join(format!("v{ABI_VERSION}")), path.join(version)).unwrap();
+}
+
+/// Puts a map in the place of a pinned one that was made without a description of its fields.
+pub fn describe_no_more(pin: &Path) {
+    let shape = *MapFd::open(pin, Access::Read).unwrap().shape();
+    fs::remove_file(pin).unwrap();
+    MapFd::create(&shape, None).unwrap().pin(pin).unwrap();
 }
 
 fn versions(lab: &Lab) -> Vec<String> {
@@ -95,11 +103,7 @@ fn what_cannot_be_taken_over_serves_until_the_new_maps_are_filled() {
     let before = kernel.attached().unwrap();
     drop(kernel);
     become_other(&lab, "v3");
-    // Made without a description of its fields.
-    let pin = lab.pin_path().join("v3/maps/SERVICES");
-    let shape = *MapFd::open(&pin, Access::Read).unwrap().shape();
-    fs::remove_file(&pin).unwrap();
-    MapFd::create(&shape, None).unwrap().pin(&pin).unwrap();
+    describe_no_more(&lab.pin_path().join("v3/maps/SERVICES"));
 
     let ((), counts) = traffic::during(&island.place, &island.targets, || {
         // A second agent finds it as the first.
@@ -127,4 +131,64 @@ fn what_cannot_be_taken_over_serves_until_the_new_maps_are_filled() {
     counts.assert_all_well(1);
     drop((maps, programs));
     assert_eq!(lab.open().attach().unwrap(), Attached { replaced: PROGRAMS.len(), ..Attached::default() });
+}
+
+#[test]
+fn one_that_ends_with_the_links_in_its_hands_keeps_its_own_maps() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    kernel.attach().unwrap();
+    let island = Island::new(&lab, &mut kernel);
+    let wanted = contents(kernel.maps());
+    drop(kernel);
+    become_other(&lab, "v3");
+    describe_no_more(&lab.pin_path().join("v3/maps/SERVICES"));
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    island.program(&mut kernel);
+    drop(kernel);
+    // As an agent leaves it that is killed between adopting the links and updating them.
+    for link in fs::read_dir(lab.pin_path().join("v3/links")).unwrap() {
+        let link = link.unwrap();
+        fs::rename(link.path(), lab.pin_path().join("v4/links").join(link.file_name())).unwrap();
+    }
+    let id =
+        |version| MapFd::open(&lab.pin_path().join(version).join("maps/SLOTS"), Access::Read).unwrap().id();
+    let ours = id("v4");
+    let kernel = Kernel::open(&options(&lab)).unwrap();
+    assert_eq!(versions(&lab), ["v3", "v4"], "nothing was moved aside");
+    assert!(id("v4") == ours && ours != id("v3"));
+    assert_eq!(contents(kernel.maps()), wanted);
+    let (maps, mut programs) = kernel.split();
+    programs.remove_other_versions().unwrap();
+    assert_eq!(versions(&lab), ["v4"]);
+    let ((), counts) = traffic::during(&island.place, &island.targets, || ());
+    counts.assert_all_well(1);
+    drop((maps, programs));
+}
+
+#[test]
+fn programs_that_the_kernel_does_not_put_beside_ours_go_on_until_the_new_maps_are_filled() {
+    let Some(lab) = Lab::new() else { return };
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    kernel.attach().unwrap();
+    let island = Island::new(&lab, &mut kernel);
+    drop(kernel);
+    become_other(&lab, "v3");
+    // A program of another type is refused as one is that was made with another JIT compiler: EINVAL.
+    let links = lab.pin_path().join("v3/links");
+    for (from, to) in [("connect4", "aside"), ("sock_release", "connect4"), ("aside", "sock_release")] {
+        fs::rename(links.join(from), links.join(to)).unwrap();
+    }
+    for _ in 0..2 {
+        let mut kernel = Kernel::open(&options(&lab)).unwrap();
+        assert_eq!(kernel.attach().unwrap(), Attached::default());
+        assert_eq!(versions(&lab), ["v3", "v4"]);
+    }
+    let mut kernel = Kernel::open(&options(&lab)).unwrap();
+    island.program(&mut kernel);
+    let (_maps, mut programs) = kernel.split();
+    programs.remove_other_versions().unwrap();
+    assert_eq!(versions(&lab), ["v4"]);
+    let ((), counts) = traffic::during(&island.place, &island.targets, || ());
+    counts.assert_all_well(1);
 }

@@ -38,6 +38,8 @@ pub struct Setup {
     pub clsact: bool,
     /// Entries of FLOWS.
     pub flows: u32,
+    /// Services and frontends that the maps hold at first.
+    pub services: u32,
     /// The operator's other switches.
     pub rules: Rules,
 }
@@ -53,6 +55,7 @@ impl Default for Setup {
             ports: source_ports(&(32_768..=60_999)).unwrap(),
             clsact: false,
             flows: 16_384,
+            services: 128,
             rules: Rules::default(),
         }
     }
@@ -305,6 +308,7 @@ impl Shunt {
         shunt.dataplane.apply(Event::NodeApplied(object(node)));
         events.into_iter().for_each(|event| shunt.dataplane.apply(event));
         node.run(|| {
+            shunt.follow_devices();
             shunt.dataplane.sync().unwrap();
             shunt.follow_devices();
         })
@@ -348,23 +352,23 @@ fn options(cgroup: &Cgroup, pin_path: &std::path::Path, setup: &Setup) -> Option
     Options {
         cgroup: cgroup.path().to_owned(),
         pin_path: pin_path.to_owned(),
-        capacities: capacities(setup.flows),
+        capacities: capacities(setup),
         clsact: setup.clsact,
         ..Options::default()
     }
 }
 
 /// Small maps: a stage is made in each test.
-fn capacities(flows: u32) -> Capacities {
+fn capacities(setup: &Setup) -> Capacities {
     Capacities {
-        frontends: 1_024,
-        services: 128,
+        frontends: setup.services * 8,
+        services: setup.services,
         slots: 1_024,
         backends: 512,
         name_cells: 512,
         sockets: 1_024,
         affinities: 1_024,
-        flows,
+        flows: setup.flows,
         prefixes: 1_024,
     }
 }

@@ -4,7 +4,7 @@ use crate::kernel_lab::{Lab, small};
 use crate::{assert_quiet, faults, links, maps, run};
 use proxy_common::abi::{ABI_VERSION, DeviceEntry};
 use shunt::kernel::watchman::{Fault, Round};
-use shunt::kernel::{KernelError, MAPS, Programs, Step};
+use shunt::kernel::{Kernel, KernelError, MAPS, Options, Programs, Step};
 use shunt::lab::Namespace;
 use shunt::writer::{Capacities, MapReader as _};
 use std::collections::BTreeMap;
@@ -71,4 +71,28 @@ fn a_transition_that_has_stopped_is_no_fault_and_goes_on() {
         assert_quiet(&programs.watch(&BTreeMap::new()));
         assert!(programs.attached().unwrap().iter().all(|program| program.effective), "{last:?}");
     }
+}
+
+#[test]
+fn a_transition_that_has_stopped_goes_on_when_its_cgroup_was_made_again() {
+    let Some(lab) = Lab::new() else { return };
+    let child = lab.cgroup().join("pods");
+    fs::create_dir(&child).unwrap();
+    let options = Options { cgroup: child.clone(), ..lab.options() };
+    let mut kernel = Kernel::open(&options).unwrap();
+    kernel.attach().unwrap();
+    let (mut maps, mut programs) = kernel.split();
+    let mut after = |step| if step == Step::Committed { Err(INJECTED) } else { Ok(()) };
+    programs.grow_watched(&mut maps, &wanted(), &mut after).unwrap_err();
+    fs::remove_dir(&child).unwrap();
+    let round = programs.watch(&BTreeMap::new());
+    assert!(faults(&round.found).contains(&("cgroup", Fault::Missing)), "{round:#?}");
+    fs::create_dir(&child).unwrap();
+    let round = programs.watch(&BTreeMap::new());
+    assert!(round.found.is_empty(), "{round:#?}");
+    assert_eq!(instances(&lab), ["maps_2"]);
+    assert_quiet(&programs.watch(&BTreeMap::new()));
+    assert!(programs.attached().unwrap().iter().all(|program| program.effective));
+    drop((maps, programs));
+    fs::remove_dir(&child).unwrap();
 }

@@ -60,11 +60,17 @@ impl PacketPrograms {
         })
     }
 
+    /// Takes other programs for these, and leaves what is attached as it is.
+    pub(in crate::kernel) fn take(&mut self, ebpf: &Ebpf) -> Result<(), KernelError> {
+        (self.ingress, self.egress) =
+            (program(ebpf, PacketHook::Ingress)?, program(ebpf, PacketHook::Egress)?);
+        Ok(())
+    }
+
     /// Takes other programs for these, and puts them in their place on every device without a gap. Devices that are gone
     /// are none.
     pub(in crate::kernel) fn replace(&mut self, ebpf: &Ebpf) -> Result<(), KernelError> {
-        self.ingress = program(ebpf, PacketHook::Ingress)?;
-        self.egress = program(ebpf, PacketHook::Egress)?;
+        self.take(ebpf)?;
         for attachment in self.attached()? {
             for hook in PacketHook::BOTH {
                 self.replace_one(&attachment, hook)?;
@@ -142,8 +148,10 @@ impl PacketPrograms {
         self.stands_by = true;
     }
 
-    /// Attaches the programs to the devices that were told, in the place of another version's.
-    pub(in crate::kernel) fn begin(&mut self) -> Result<(), KernelError> {
+    /// Attaches the programs of this object to the devices that were told, in the place of another version's. Maps may
+    /// have grown since others were taken.
+    pub(in crate::kernel) fn begin(&mut self, ebpf: &Ebpf) -> Result<(), KernelError> {
+        self.take(ebpf)?;
         self.stands_by = false;
         for attachment in self.attached()? {
             let Some(entry) = attachment.entry else { continue };
@@ -155,7 +163,8 @@ impl PacketPrograms {
         Ok(())
     }
 
-    /// Gives the filters of another version of Shunt, which has its links there, our names and these programs.
+    /// Gives the filters of another version of Shunt, which has its links there, our names and these programs: those of
+    /// the last [`Self::take`], [`Self::replace`] or [`Self::begin`].
     pub(in crate::kernel) fn adopt(&self, former: &Path) -> Result<(), KernelError> {
         for device in clsact::devices()? {
             for hook in PacketHook::BOTH {

@@ -6,8 +6,9 @@ use super::carry::{Authority, Memory, REMEMBERED};
 use super::copy::Turn;
 use super::instance::{self, Instances};
 use super::other::{self, other};
+use super::since;
 use super::step::{After, Step};
-use super::turn::Turner;
+use super::turn::{Refusal, Turner};
 use crate::kernel::attach::{Attached, DETACH_ORDER, attach};
 use crate::kernel::bpffs::{self, PinDirs};
 use crate::kernel::error::KernelError;
@@ -61,9 +62,11 @@ pub fn finish(
     bridge: Option<Ebpf>,
     after: After<'_>,
 ) -> Result<Option<Attached>, KernelError> {
+    programs.lock.check(&programs.pin_path)?;
     let Some(former) = former(&programs.dirs)? else { return Ok(None) };
     if programs.waits {
-        // Those that run are another version's.
+        // Those that run are another version's; ours are attached later, and must be those over the maps that stay.
+        programs.packets.take(&programs.ebpf)?;
         put_stages(&programs.ebpf, &programs.dirs)?;
         retire(&programs.dirs, &former)?;
         return Ok(Some(Attached::default()));
@@ -88,6 +91,7 @@ pub fn finish(
     // What began with the former programs since the last pass.
     memories.pass(Authority::Ours, recently())?;
     before::clear(dirs)?;
+    since::remove(dirs)?;
     after(Step::Cleared)?;
     let mut next = Some(former);
     while let Some(former) = next {
@@ -142,8 +146,9 @@ fn cross(
     }
     wait(grace)?;
     after(Step::Bridged)?;
-    let mut since = 0;
+    let mut since = since::read(dirs)?;
     if phase.get(0).unwrap_or_default().phase != Phase::Begin as u32 {
+        since = 0;
         for _ in 0..PASSES {
             let start = recently();
             let came = memories.pass(Authority::Former, since)?;
@@ -153,6 +158,7 @@ fn cross(
             }
         }
         after(Step::Carried)?;
+        since::write(dirs, since)?;
         let stored = phase.put(0, &TransitionEntry::new(Phase::Begin));
         debug_assert!(stored, "TRANSITION has one entry");
         wait(grace)?;
@@ -180,8 +186,9 @@ impl Memories {
                 true => None,
                 false => match Turner::new(name, &from, &to) {
                     Ok(turner) => Some(turner),
-                    Err(why) => {
-                        tracing::warn!(map = name, reason = %why, "another version's entries cannot be taken over");
+                    Err(Refusal::Kernel(error)) => return Err(error),
+                    Err(refusal) => {
+                        tracing::warn!(reason = %refusal, "another version's entries cannot be taken over");
                         continue;
                     }
                 },

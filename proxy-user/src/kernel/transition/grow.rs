@@ -30,6 +30,7 @@ pub fn grow(
     wanted: &Capacities,
     after: After<'_>,
 ) -> Result<(), KernelError> {
+    programs.lock.check(&programs.pin_path)?;
     finish(programs, None, after)?;
     let wanted = larger(wanted, &maps.capacities());
     if wanted == maps.capacities() {

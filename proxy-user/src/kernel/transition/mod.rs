@@ -22,10 +22,11 @@ mod finish;
 mod grow;
 pub mod instance;
 mod other;
+mod since;
 mod step;
 mod turn;
 
 pub(super) use finish::{discard_unfinished, finish, former};
 pub(super) use grow::grow;
-pub(super) use other::{Making, adopt_links, other, set_filled, take_over};
+pub(super) use other::{Making, adopt_links, is_unfilled, other, set_filled, take_over};
 pub use step::{After, Step};

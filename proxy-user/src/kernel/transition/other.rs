@@ -7,12 +7,11 @@ use super::before::{self, Replaced};
 use super::copy::copy;
 use super::instance::{self, Instances};
 use super::step::{After, Step};
-use super::turn::Turner;
+use super::turn::{Refusal, Turner};
 use crate::kernel::attach::PROGRAMS;
 use crate::kernel::bpffs::{self, PinDirs};
 use crate::kernel::error::KernelError;
 use crate::kernel::features::Features;
-use crate::kernel::layout::Why;
 use crate::kernel::loader::{Load, load};
 use crate::kernel::object::{
     self, BACKENDS, COUNTERS, DEVICES, FRONTENDS4, FRONTENDS6, MAPS, MapName, NAMES, NETWORKS, NODE, PACKETS,
@@ -55,15 +54,6 @@ pub struct Making<'a> {
     pub log_level: u8,
 }
 
-/// Why the maps of another version were not taken over.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    #[error("map {map}: {why}")]
-    Layout { map: MapName, why: Why },
-}
-
 /// Makes the maps of this version from those of another one that serves, if there is such a one and none of this. True if
 /// they are there and not filled: what serves has to go on serving until they are.
 ///
@@ -101,7 +91,7 @@ pub fn take_over(dirs: &PinDirs, making: Making<'_>, after: After<'_>) -> Result
     // Another attempt may have what this one lacked (memory, files), and keeps the flows: nothing is left of this one.
     let refusal = match refusal {
         Refusal::Kernel(error) => return Err(error),
-        refusal @ Refusal::Layout { .. } => refusal,
+        refusal => refusal,
     };
     tracing::warn!(
         version,
@@ -175,20 +165,35 @@ fn make(former: &PinDirs, next: &PinDirs, making: Making<'_>, after: After<'_>) 
     };
     for name in COPIED.into_iter().chain([COUNTERS]) {
         let Some((from, to)) = pinned(name)? else { continue };
-        let turner = Turner::new(name, &from, &to).map_err(|why| Refusal::Layout { map: name, why })?;
+        let turner = Turner::new(name, &from, &to)?;
         copy(&from, &to, Some(&|key, value| turner.turn(key, value)))
             .map_err(|source| KernelError::Call { object: name, call: "copying", source })?;
     }
     // Later it is too late to find out.
     for name in super::carry::REMEMBERED {
         if let Some((from, to)) = pinned(name)? {
-            Turner::new(name, &from, &to).map_err(|why| Refusal::Layout { map: name, why })?;
+            Turner::new(name, &from, &to)?;
         }
     }
     after(Step::Copied)?;
-    before::fill(next, &running(former)?)?;
+    before::fill(next, &running(former).map_err(lasting)?).map_err(lasting)?;
     after(Step::Before)?;
     Ok(())
+}
+
+/// What no other attempt changes: a process that may not ask for the programs, and ones that the kernel does not put beside
+/// ours. EINVAL of bpf_prog_map_compatible in kernel/bpf/core.c: of another type, or made with the JIT compiler switched on
+/// or off since.
+fn lasting(error: KernelError) -> Refusal {
+    match &error {
+        KernelError::Privileges { .. } => Refusal::Programs(error),
+        KernelError::Call { call: "BPF_MAP_UPDATE_ELEM", source, .. }
+            if source.raw_os_error() == Some(libc::EINVAL) =>
+        {
+            Refusal::Programs(error)
+        }
+        _ => Refusal::Kernel(error),
+    }
 }
 
 /// The programs that links of another version run.

@@ -25,8 +25,9 @@ use std::path::Path;
 pub fn recover(pin_path: &Path, dirs: &PinDirs) -> Result<Vec<Finding>, KernelError> {
     let mut found = foreign_links(pin_path, dirs)?;
     let shapes = object::shapes()?;
-    // While one instance of the maps replaces another, programs of the former serve, and rightly so.
-    let is_alone = transition::former(dirs)?.is_none();
+    // While one instance of the maps replaces another, programs of the former serve, and rightly so. While another version
+    // serves, its links may be ours already and its programs run by them still.
+    let is_alone = transition::former(dirs)?.is_none() && !transition::is_unfilled(dirs);
     let serving = if is_alone { serving(dirs) } else { BTreeMap::new() };
     for name in MAPS {
         let pin = dirs.maps.join(name);

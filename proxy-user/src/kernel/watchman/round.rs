@@ -66,9 +66,13 @@ impl Programs {
         let mut watchman = mem::take(&mut self.watchman);
         watchman.hold(self);
         watchman.pins(self, &mut round);
+        // A transition attaches to it too.
+        let has_cgroup = reopen_cgroup(self, &mut round);
         // Another version's programs are not ours to watch.
         if round.lost.is_none() && !self.waits && watchman.transition(self, &mut round) {
-            watchman.sockets(self, &mut round);
+            if has_cgroup {
+                watchman.sockets(self, &mut round);
+            }
             watchman.stages(self, &mut round);
             watchman.devices(self, devices, &mut round);
         }
@@ -163,18 +167,8 @@ impl Watchman {
         true
     }
 
-    /// The cgroup and the programs on it.
+    /// The programs on the cgroup.
     fn sockets(&mut self, programs: &mut Programs, round: &mut Round) {
-        if !programs.cgroup.exists() {
-            match Cgroup::open(programs.cgroup.path()) {
-                Ok(cgroup) => programs.cgroup = cgroup,
-                Err(error) => {
-                    let text = format!("it was removed: {error}");
-                    round.found.push(Finding::new(Hook::new("cgroup"), Fault::Missing, text));
-                    return;
-                }
-            }
-        }
         round.found.extend(narrow(&programs.cgroup));
         let before = self.look_at_sockets(programs);
         let can_be_restored = |finding: &Finding| {
@@ -274,6 +268,22 @@ impl Watchman {
             round.found.extend(devices::xdp(*device, &self.xdp, &mut self.names));
         }
     }
+}
+
+/// Opens the cgroup that lies at its path by now, if the one that was opened was removed. False if there is none.
+fn reopen_cgroup(programs: &mut Programs, round: &mut Round) -> bool {
+    if programs.cgroup.exists() {
+        return true;
+    }
+    match Cgroup::open(programs.cgroup.path()) {
+        Ok(cgroup) => programs.cgroup = cgroup,
+        Err(error) => {
+            let text = format!("it was removed: {error}");
+            round.found.push(Finding::new(Hook::new("cgroup"), Fault::Missing, text));
+            return false;
+        }
+    }
+    true
 }
 
 fn put_stage(programs: &Programs, stages: &MapFd, index: u32, name: &'static str) -> Result<(), KernelError> {
