@@ -191,6 +191,23 @@ fn a_chosen_size_is_reached_and_never_passed() {
     assert_eq!(report.fixed, Some(fixed));
 }
 
+/// Flows for a million connections take more than the whole limit, and everything else grows within it.
+#[test]
+fn a_chosen_size_keeps_no_other_map_from_growing() {
+    let fixed = Fixed { flows: Some(1_000_000), ..NONE };
+    let limits = Limits { memory: 16 << 20, fixed, ..LIMITS };
+    for before in [16, 1_000_000] {
+        let mut engine = engine(&Capacities { flows: before, ..TINY }, limits);
+        assert!(limits.chosen() > limits.memory);
+        fleet(40, 2).for_each(|event| engine.apply(event));
+        assert_eq!(sync(&mut engine).newly_unplaced, []);
+        let full = Remembered { reverse: Some(16), ..Remembered::default() };
+        assert!(engine.grow_remembered(&full, grow));
+        let sizes = engine.writer().capacities();
+        assert_eq!((sizes.flows, sizes.sockets), (1_000_000, 32), "from {before}");
+    }
+}
+
 #[test]
 fn without_limits_no_map_grows() {
     let mut engine = Engine::new(NODE, Rules::default(), MemoryMaps::new(&TINY)).unwrap();

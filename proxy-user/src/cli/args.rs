@@ -295,8 +295,8 @@ pub struct PinArgs {
 #[derive(Clone, Copy, Debug, ClapArgs)]
 #[command(next_help_heading = SIZES)]
 pub struct CapacityArgs {
-    /// Most kernel memory that all maps together may grow to [default: a thirty-second of the node's memory, 32Mi at
-    /// least]. Maps begin small and grow as they fill.
+    /// Most kernel memory that all maps together may grow to, but those of a size that is chosen [default: a
+    /// thirty-second of the node's memory, 32Mi at least]. Maps begin small and grow as they fill.
     #[arg(long, value_name = "SIZE", value_parser = MemoryQuantity::from_str)]
     pub map_memory: Option<MemoryQuantity>,
     /// Frontends of each family, in maps that keep this size: one per address and port, and one more per ClusterIP and

@@ -210,7 +210,7 @@ fn write_table(out: &mut impl std::io::Write, document: &StatusDocument) -> std:
     }
     writeln!(out, "{:34}{:>7}", "total", document.map_memory_bytes / 1024)?;
     if let Some(limit) = document.map_memory_limit_bytes {
-        writeln!(out, "{:34}{:>7}", "limit (--map-memory)", limit / 1024)?;
+        writeln!(out, "{:34}{:>7}", "limit (--map-memory, --max-...)", limit / 1024)?;
     }
     writeln!(out, "\nCOUNTER")?;
     for (name, value) in &document.counters {

@@ -44,7 +44,7 @@ impl Dataplane {
     /// [`DataplaneError::is_environment`] where the machine lacks something; else of the call.
     pub fn open(node: impl Into<SmolStr>, rules: Rules, options: &Options) -> Result<Self, DataplaneError> {
         let (mut maps, mut programs) = Kernel::open(options)?.split();
-        maps.set_agent(&agent::started(options.limits.memory));
+        maps.set_agent(&agent::started(options.limits.together()));
         let mut engine = Engine::new(node, rules, maps)?;
         engine.limit(options.limits);
         programs.attach()?;

@@ -53,13 +53,6 @@ pub fn total(capacities: &Capacities, cpus: u32) -> u64 {
     sized + OTHERS + u64::from(cpus) * OTHERS_PER_CPU
 }
 
-/// Bytes of the maps that programs write: see [`super::Size::REMEMBERED`].
-#[must_use]
-pub fn remembered(capacities: &Capacities, cpus: u32) -> u64 {
-    let of = |name| ["UDP_FLOWS", "REVERSE", "AFFINITY", "FLOWS"].contains(&name);
-    footprint(capacities, cpus).iter().filter(|(name, _)| of(*name)).map(|(_, bytes)| bytes).sum()
-}
-
 /// A preallocated hash map: buckets, elements, and one element and pointer more for each CPU.
 const fn hash<K, V>(entries: u32, cpus: u32) -> u64 {
     let spare = cpus as u64 * (element::<K, V>() + size_of::<u64>() as u64);

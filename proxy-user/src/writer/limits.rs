@@ -2,13 +2,14 @@
 
 use super::{
     Capacities, Size,
-    footprint::{remembered, total},
+    footprint::{footprint, total},
 };
 
 /// What bounds the growth of maps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Bytes that all maps together may take; while maps grow, those that they replace stand beside them.
+    /// Bytes that maps together may take, but those of a size that an operator has chosen; while maps grow, those that
+    /// they replace stand beside them.
     pub memory: u64,
     /// Possible CPUs of this machine, each of which has values of its own in some maps.
     pub cpus: u32,
@@ -65,7 +66,8 @@ impl Limits {
     }
 
     /// The sizes at first on a machine with `memory` bytes: all maps together take a 256th of it at most, and at most
-    /// what these limits allow. The least of them hold 512 service ports and 2,048 endpoints, whatever that takes.
+    /// what these limits allow. The least of them hold 512 service ports and 2,048 endpoints, whatever that takes; so do
+    /// sizes that an operator has chosen, and nothing else is smaller or larger for them.
     #[must_use]
     pub fn first(&self, memory: u64) -> Capacities {
         let budget = (memory / FIRST_SHARE).min(self.memory);
@@ -79,22 +81,79 @@ impl Limits {
         first
     }
 
-    /// The sizes that `now` may grow to on the way to `wanted`: those, or as much of the way as fits into the limit.
-    /// `None` where that is hardly any.
+    /// Bytes that all maps together may take: the limit, and beside it what was chosen.
+    #[must_use]
+    pub fn together(&self) -> u64 {
+        self.memory.saturating_add(self.chosen())
+    }
+
+    /// Bytes of the maps whose sizes an operator has chosen.
+    #[must_use]
+    pub fn chosen(&self) -> u64 {
+        let mut sizes = USUAL;
+        for size in Size::all() {
+            sizes.set(size, self.fixed.get(size).unwrap_or_else(|| sizes.get(size)));
+        }
+        self.sum(&sizes, |size| self.is_chosen(size))
+    }
+
+    /// The sizes that `now` may grow to on the way to `wanted`: those, or as much of the way as fits into the limit. What
+    /// an operator has chosen is reached at once, and the limit has no say in it. `None` where that is hardly any.
     #[must_use]
     pub fn within(&self, now: &Capacities, wanted: &Capacities) -> Option<Capacities> {
-        let fits = |sizes: &Capacities| total(sizes, self.cpus) <= self.memory;
-        part_of_the_way(now, wanted, fits)
+        self.part_of_the_way(now, wanted, |sizes| self.bounded(sizes) <= self.memory)
     }
 
     /// The same for maps that programs write: they take half of the limit at most.
     #[must_use]
     pub fn within_share(&self, now: &Capacities, wanted: &Capacities) -> Option<Capacities> {
         let share = self.memory / REMEMBERED_SHARE;
-        let fits = |sizes: &Capacities| {
-            total(sizes, self.cpus) <= self.memory && remembered(sizes, self.cpus) <= share
+        let is_of_them = |size| Size::REMEMBERED.contains(&size) && !self.is_chosen(size);
+        let fits =
+            |sizes: &Capacities| self.bounded(sizes) <= self.memory && self.sum(sizes, is_of_them) <= share;
+        self.part_of_the_way(now, wanted, fits)
+    }
+
+    fn part_of_the_way(
+        &self,
+        now: &Capacities,
+        wanted: &Capacities,
+        fits: impl Fn(&Capacities) -> bool,
+    ) -> Option<Capacities> {
+        let at = |step: u64| {
+            let mut sizes = *now;
+            for size in Size::all() {
+                let (from, to) = (u64::from(now.get(size)), u64::from(wanted.get(size)));
+                let part = from + to.saturating_sub(from) * step / STEPS;
+                let entries = if self.is_chosen(size) { wanted.get(size) } else { size.allowed(part as u32) };
+                sizes.set(size, entries.max(now.get(size)));
+            }
+            sizes
         };
-        part_of_the_way(now, wanted, fits)
+        let gains = |sizes: &Capacities, size: Size| {
+            let (from, to) = (now.get(size), sizes.get(size));
+            to > from && (to - from >= from / GAIN || to == wanted.get(size))
+        };
+        let is_worth_it = |sizes: &Capacities| {
+            Size::all().filter(|size| !self.is_chosen(*size)).any(|size| gains(sizes, size))
+        };
+        let furthest = (1..=STEPS).rev().map(at).find(fits).filter(is_worth_it);
+        furthest.or_else(|| Some(at(0)).filter(|chosen| chosen != now))
+    }
+
+    /// Bytes of all maps that the limit bounds, those included that are always of one size.
+    fn bounded(&self, sizes: &Capacities) -> u64 {
+        total(sizes, self.cpus) - self.sum(sizes, |size| self.is_chosen(size))
+    }
+
+    /// Bytes of the maps whose size is one of these.
+    fn sum(&self, sizes: &Capacities, of: impl Fn(Size) -> bool) -> u64 {
+        let maps = footprint(sizes, self.cpus).into_iter();
+        maps.filter(|(map, _)| Size::of_map(map).is_some_and(&of)).map(|(_, bytes)| bytes).sum()
+    }
+
+    fn is_chosen(&self, size: Size) -> bool {
+        self.fixed.get(size).is_some()
     }
 }
 
@@ -130,28 +189,6 @@ fn scaled(sizes: &Capacities, halvings: u32) -> Capacities {
 /// Steps in which a part of the way is looked for, and how much of itself a map must gain for a growth to be worth it.
 const STEPS: u64 = 64;
 const GAIN: u32 = 8;
-
-fn part_of_the_way(
-    now: &Capacities,
-    wanted: &Capacities,
-    fits: impl Fn(&Capacities) -> bool,
-) -> Option<Capacities> {
-    let at = |step: u64| {
-        let mut sizes = *now;
-        for size in Size::all() {
-            let (from, to) = (u64::from(now.get(size)), u64::from(wanted.get(size)));
-            let entries = from + to.saturating_sub(from) * step / STEPS;
-            sizes.set(size, size.allowed(entries as u32).max(now.get(size)));
-        }
-        sizes
-    };
-    let furthest = (1..=STEPS).rev().map(at).find(fits)?;
-    let gains = |size: Size| {
-        let (from, to) = (now.get(size), furthest.get(size));
-        to > from && (to - from >= from / GAIN || to == wanted.get(size))
-    };
-    Size::all().any(gains).then_some(furthest)
-}
 
 #[cfg(test)]
 #[path = "limits_tests.rs"]

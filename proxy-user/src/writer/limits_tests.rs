@@ -22,6 +22,10 @@ fn first(memory: u64, cpus: u32) -> Capacities {
     limits(memory, cpus).first(memory)
 }
 
+fn remembered(limits: &Limits, sizes: &Capacities) -> u64 {
+    limits.sum(sizes, |size| Size::REMEMBERED.contains(&size))
+}
+
 /// docs/configuration.md shows these numbers.
 #[test]
 fn a_node_with_4_gib_and_4_cpus_begins_with_16_mib_at_most() {
@@ -107,13 +111,66 @@ fn a_flood_takes_half_of_the_limit_at_most() {
             ..sizes
         };
         let Some(next) = limits.within_share(&sizes, &wanted) else { break };
-        assert!(remembered(&next, 4) <= limits.memory / 2);
+        assert!(remembered(&limits, &next) <= limits.memory / 2);
         (sizes, growths) = (next, growths + 1);
     }
     assert!((2..20).contains(&growths), "{growths}");
-    assert!(remembered(&sizes, 4) > limits.memory / 3, "and no map grows by a little");
+    assert!(remembered(&limits, &sizes) > limits.memory / 3, "and no map grows by a little");
     assert!(
         limits.within(&sizes, &Capacities { services: 65_536, ..sizes }).is_some(),
         "services have their half"
     );
+}
+
+/// docs/design.md shows these numbers: what closed sockets leave behind may fill so much.
+#[test]
+fn sockets_alone_fill_the_share() {
+    let limits = limits(4 * GIB, 4);
+    let mut sizes = USUAL;
+    while let Some(next) = limits.within_share(&sizes, &Capacities { sockets: sizes.sockets * 2, ..sizes }) {
+        sizes = next;
+    }
+    assert_eq!(sizes.sockets, 260_096);
+    let of_sockets = limits.sum(&sizes, |size| size == Size::Sockets);
+    assert_eq!(of_sockets.div_ceil(MIB), 58);
+}
+
+/// One that takes more than the whole limit keeps nothing else from growing.
+#[test]
+fn a_chosen_size_is_no_part_of_what_the_limit_bounds() {
+    let fixed = Fixed { flows: Some(1_000_000), ..Fixed::default() };
+    let limits = Limits { fixed, ..limits(4 * GIB, 4) };
+    assert!(limits.chosen() > limits.memory && limits.chosen() < 200 * MIB, "{}", limits.chosen());
+    assert_eq!(limits.together(), 128 * MIB + limits.chosen());
+    let first = limits.first(4 * GIB);
+    assert_eq!(first, Capacities { flows: 1_000_000, ..USUAL });
+    let wanted = Capacities { services: 65_536, ..first };
+    assert_eq!(limits.within(&first, &wanted), Some(wanted));
+    let flood = Capacities { sockets: 65_536, ..first };
+    assert_eq!(limits.within_share(&first, &flood), Some(flood));
+    // And it takes nothing away from what bounds the others.
+    let flood = limits.within_share(&first, &Capacities { sockets: 1 << 20, ..first }).unwrap();
+    let unbounded = Limits { fixed: Fixed::default(), ..limits };
+    let others = Capacities { flows: 0, ..flood };
+    assert!((30 * MIB..=64 * MIB).contains(&remembered(&unbounded, &others)), "{flood:?}");
+    assert_eq!(unbounded.chosen(), 0);
+}
+
+#[test]
+fn a_size_that_is_chosen_later_is_reached_at_once_or_not_at_all() {
+    let fixed = Fixed { flows: Some(1_000_000), ..Fixed::default() };
+    let roomy = Limits { fixed, ..limits(4 * GIB, 4) };
+    let chosen = Capacities { flows: 1_000_000, ..USUAL };
+    assert_eq!(roomy.within(&USUAL, &chosen), Some(chosen));
+    let wanted = Capacities { services: 65_536, ..chosen };
+    assert_eq!(roomy.within(&USUAL, &wanted), Some(wanted), "with others that grow");
+    // The others go as far as the limit.
+    let far = Capacities { backends: 1 << 24, ..chosen };
+    let part = roomy.within(&USUAL, &far).unwrap();
+    assert!(part.flows == 1_000_000 && part.backends > USUAL.backends && part.backends < far.backends);
+    assert!(roomy.bounded(&part) <= roomy.memory);
+    // Where none of them has room, it is reached all the same.
+    let full = Limits { memory: 0, ..roomy };
+    assert_eq!(full.within(&USUAL, &far), Some(chosen));
+    assert_eq!(full.within(&chosen, &far), None);
 }

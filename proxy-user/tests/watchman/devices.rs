@@ -191,9 +191,13 @@ fn a_device_that_is_gone_is_no_fault_and_many_devices_are_looked_at_in_turns() {
     node.run(|| {
         let of_tcx = tcx_links(devices[0], BPF_TCX_INGRESS).is_ok();
         devices.iter().for_each(|device| kernel.packets().attach(*device, &DeviceEntry::default()).unwrap());
-        assert_quiet(&watch(&mut kernel, &devices));
+        let round = watch(&mut kernel, &devices);
+        assert_quiet(&round);
+        assert_eq!(round.passed_over.len(), 2);
         let before = calls();
-        assert_quiet(&watch(&mut kernel, &devices));
+        let next = watch(&mut kernel, &devices);
+        assert_quiet(&next);
+        assert!(next.passed_over.len() == 2 && next.passed_over.is_disjoint(&round.passed_over));
         let each = if of_tcx { 3 } else { 1 };
         assert_eq!(calls() - before, (2 * PROGRAMS.len() + 4 + each * DEVICES_PER_ROUND) as u64);
         // Whatever was detached on whichever device is found in two looks.
@@ -211,7 +215,9 @@ fn a_device_that_is_gone_is_no_fault_and_many_devices_are_looked_at_in_turns() {
             .collect();
         assert_eq!(restored, devices.iter().copied().collect());
         node.remove_device(&names[0]).expect("removed");
-        assert_quiet(&watch(&mut kernel, &devices[..1]));
+        let round = watch(&mut kernel, &devices[..1]);
+        assert_quiet(&round);
+        assert_eq!(round.passed_over, BTreeSet::new());
         devices.iter().for_each(|device| kernel.packets().detach(*device).unwrap());
     })
     .expect("a namespace");

@@ -114,7 +114,15 @@ impl Agent {
         let Parts { mut dataplane, health, health_checks, metrics, teller, rules, mut own_node, .. } = parts;
         own_node.first().into_iter().for_each(|event| dataplane.apply(event));
         if let Some(limits) = dataplane.engine().limits() {
-            metrics.limited(limits.memory);
+            metrics.limited(limits.together());
+            if limits.chosen() > limits.memory {
+                tracing::warn!(
+                    "maps of the sizes that were chosen (--max-...) take {} KiB, more than all others may grow to ({} KiB, \
+                     --map-memory), and beside it",
+                    limits.chosen() / 1024,
+                    limits.memory / 1024
+                );
+            }
         }
         let now = Instant::now();
         let handover = dataplane.packets().flags.contains(PacketFlags::LEAVE_UNKNOWN);

@@ -92,17 +92,18 @@ const NOTHING: Applied =
 
 /// [`BURST`] lines at once, and then one in an [`INTERVAL`].
 #[derive(Debug)]
-struct Ration {
+pub(super) struct Ration {
     left: u32,
     filled: Instant,
 }
 
 impl Ration {
-    const fn new(now: Instant) -> Self {
+    pub(super) const fn new(now: Instant) -> Self {
         Self { left: BURST, filled: now }
     }
 
-    fn pass(&mut self, now: Instant) -> bool {
+    /// Whether a line may be written now.
+    pub(super) fn pass(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.filled).as_millis() / INTERVAL.as_millis();
         if passed > 0 {
             self.left = self.left.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX)).min(BURST);

@@ -1,17 +1,21 @@
 //! The agent's part of the watchman: when it looks, and who is told what it found.
 
-use super::Teller;
+use super::{Teller, sync_log::Ration};
 use crate::{
     dataplane::Dataplane,
     kernel::{
         KernelError,
-        watchman::{Finding, Round, Severity},
+        watchman::{Fault, Finding, Round, Severity},
     },
     recorder::{Notice, Reason},
     server::Metrics,
     source::filters::FilterFollower,
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    mem,
+    time::{Duration, Instant},
+};
 
 /// Between two looks, where nothing is heard of meanwhile: the kernel tells nobody of a link that is detached, and until it
 /// is back nothing is balanced. A look takes some fifty system calls.
@@ -29,8 +33,12 @@ pub struct Watchman {
     looked: Instant,
     /// `None` where no device has programs of ours.
     filters: Option<FilterFollower>,
-    /// What was found at the last look, and told.
+    /// What was found at the last look at each of these places, and told.
     known: Vec<Finding>,
+    /// Whoever takes away again and again what is restored fills neither the log nor the Events of the Node.
+    restored: Ration,
+    /// What was restored and not told.
+    untold: usize,
 }
 
 impl Watchman {
@@ -40,7 +48,7 @@ impl Watchman {
             tracing::warn!("{error}; filters are looked at every {PERIOD:?} all the same");
             None
         });
-        Self { due: now, looked: now, filters, known: Vec::new() }
+        Self { due: now, looked: now, filters, known: Vec::new(), restored: Ration::new(now), untold: 0 }
     }
 
     /// When to look next.
@@ -67,12 +75,19 @@ impl Watchman {
         metrics: &Metrics,
         teller: &Teller,
     ) -> Result<(), KernelError> {
-        let Round { restored, found, lost } = dataplane.watch();
+        let Round { restored, found, passed_over, lost } = dataplane.watch();
         self.looked = Instant::now();
         self.due = self.looked + PERIOD;
+        let found = standing(&self.known, found, &passed_over);
         metrics.watched(&restored, &found);
-        if !restored.is_empty() {
-            let text = sentence(&restored);
+        if !restored.is_empty() && !self.restored.pass(self.looked) {
+            self.untold += restored.len();
+        } else if !restored.is_empty() {
+            let mut text = sentence(&restored);
+            let untold = mem::take(&mut self.untold);
+            if untold > 0 {
+                text = format!("{text}; and {untold} more since this was last told");
+            }
             tracing::warn!("restored what somebody had taken away: {text}");
             teller.record([Notice::node(Reason::AttachmentRestored, format!("restored: {text}"))]);
         }
@@ -84,6 +99,18 @@ impl Watchman {
         self.known = found;
         lost.map_or(Ok(()), Err)
     }
+}
+
+/// What is not as it should be: what this round found, and what was known of devices that it did not come to.
+fn standing(known: &[Finding], mut found: Vec<Finding>, passed_over: &BTreeSet<u32>) -> Vec<Finding> {
+    let stays = |finding: &&Finding| {
+        let is_passed_over = finding.hook.device.is_some_and(|device| passed_over.contains(&device));
+        // Pins are looked at in every round, those of devices too.
+        is_passed_over && finding.fault != Fault::Unpinned
+    };
+    let kept: Vec<_> = known.iter().filter(stays).cloned().collect();
+    found.extend(kept);
+    found
 }
 
 /// Notes stand in the log alone.
@@ -112,4 +139,37 @@ fn sentence(findings: &[Finding]) -> String {
         named.push(format!("and {more} more"));
     }
     named.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::watchman::Hook;
+
+    fn found(hook: Hook, fault: Fault) -> Finding {
+        Finding { hook, fault, severity: fault.severity(), text: "so it is".into() }
+    }
+
+    /// With 100 devices a round comes to 64 of them: what stands on any of them is said once.
+    #[test]
+    fn what_was_found_stands_until_a_round_comes_there_again() {
+        let xdp = |device| found(Hook::on("ingress", device), Fault::Xdp);
+        let devices: BTreeSet<u32> = (0..100).collect();
+        let (mut known, mut said) = (Vec::new(), 0);
+        for round in 0..10_u32 {
+            let visited: BTreeSet<_> = (0..64).map(|place| (round * 64 + place) % 100).collect();
+            let passed_over = devices.difference(&visited).copied().collect();
+            let now = standing(&known, visited.iter().copied().map(xdp).collect(), &passed_over);
+            assert!(known.iter().all(|finding| now.contains(finding)), "none is no longer so");
+            said += now.iter().filter(|finding| !known.contains(finding)).count();
+            known = now;
+        }
+        assert_eq!((said, known.len()), (100, 100));
+        // One is looked at again, one is no longer wanted, and nothing else of the node is passed over.
+        let standing_now = standing(&known, vec![], &(2..100).collect());
+        assert_eq!(standing_now.len(), 98);
+        let others =
+            [found(Hook::new("cgroup"), Fault::Missing), found(Hook::on("ingress", 2), Fault::Unpinned)];
+        assert_eq!(standing(&others, vec![], &devices), []);
+    }
 }

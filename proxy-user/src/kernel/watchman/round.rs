@@ -17,7 +17,7 @@ use crate::kernel::programs::Programs;
 use crate::kernel::sys::{LinkFd, MapFd, Xdp, xdp_programs};
 use crate::kernel::transition;
 use proxy_common::abi::DeviceEntry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::os::fd::AsFd as _;
 
@@ -34,6 +34,8 @@ pub struct Round {
     pub restored: Vec<Finding>,
     /// What is not as it should be and stays so for now: it could not be restored, or it is somebody else's.
     pub found: Vec<Finding>,
+    /// Devices that this round did not come to: what was found of them before is so until another round says otherwise.
+    pub passed_over: BTreeSet<u32>,
     /// Another process has taken the pin path since the bpffs was unmounted: [`KernelError::Locked`]. Whoever goes on
     /// writing to the maps now is the second one.
     pub lost: Option<KernelError>,
@@ -62,7 +64,7 @@ impl Programs {
     ///
     /// What it restores is attached by the links that are held, where they still are: neither connections nor packets are lost.
     pub fn watch(&mut self, devices: &BTreeMap<u32, DeviceEntry>) -> Round {
-        let mut round = Round::default();
+        let mut round = Round { passed_over: devices.keys().copied().collect(), ..Round::default() };
         let mut watchman = mem::take(&mut self.watchman);
         watchman.hold(self);
         watchman.pins(self, &mut round);
@@ -243,6 +245,7 @@ impl Watchman {
         let mut tc = None;
         for (device, entry) in behind.take(DEVICES_PER_ROUND) {
             self.last = *device;
+            round.passed_over.remove(device);
             let before = devices::check(&programs.packets, *device, own, &mut tc, &mut self.names);
             let (broken, mut found): (Vec<_>, Vec<_>) = before.into_iter().partition(|finding| {
                 matches!(finding.fault, Fault::Missing | Fault::Detached | Fault::Replaced)

@@ -12,8 +12,11 @@ const KEPT: usize = 2 << 20;
 
 /// Frames in the order in which the last of each object came. A resource version that is noted after one of them is that
 /// of the last frame that was heeded: should the watch break then, it goes on with what was not.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Ahead {
+    /// False in a list that streams: what it names before its end is what is there, and the change of an object that
+    /// follows behind its end, in the same piece, must not take its place among them.
+    supersedes: bool,
     frames: Vec<Held>,
     /// By object, the place of its frame.
     last: AHashMap<Box<[u8]>, usize>,
@@ -29,6 +32,11 @@ enum Held {
 }
 
 impl Ahead {
+    /// Nothing has come yet; `is_watching`: the list is behind it.
+    pub(super) fn new(is_watching: bool) -> Self {
+        Self { supersedes: is_watching, frames: Vec::new(), last: AHashMap::new(), read: 0, kept: 0 }
+    }
+
     /// Whether more may be read before what is there is heeded.
     pub(super) const fn has_room(&self) -> bool {
         self.read < READ && self.kept < KEPT
@@ -41,7 +49,7 @@ impl Ahead {
             Line::TooLong => return self.frames.push(Held::TooLong),
         };
         (self.read, self.kept) = (self.read + line.len(), self.kept + line.len());
-        if let Some(object) = object(line) {
+        if let Some(object) = object(line).filter(|_| self.supersedes) {
             let place = self.frames.len();
             if let Some(known) = self.last.get_mut(object) {
                 let former = std::mem::replace(known, place);
@@ -126,7 +134,11 @@ mod tests {
     }
 
     fn left(lines: &[String]) -> Vec<String> {
-        let (mut ahead, mut left) = (Ahead::default(), Vec::new());
+        left_of(true, lines)
+    }
+
+    fn left_of(is_watching: bool, lines: &[String]) -> Vec<String> {
+        let (mut ahead, mut left) = (Ahead::new(is_watching), Vec::new());
         lines.iter().for_each(|line| ahead.push(Line::Whole(line.as_bytes())));
         let outcome: Result<(), ()> = ahead.each(|line| {
             let Line::Whole(line) = line else { panic!("too long") };
@@ -170,8 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn nothing_takes_the_place_of_what_a_list_names() {
+        let end = r#"{"type":"BOOKMARK","object":{"metadata":{"annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
+        let lines = [frame("ADDED", "a", 1), end.to_owned(), frame("MODIFIED", "a", 6)];
+        assert_eq!(left_of(false, &lines), lines);
+    }
+
+    #[test]
     fn a_storm_takes_the_room_of_its_objects() {
-        let (mut ahead, mut count) = (Ahead::default(), 0);
+        let (mut ahead, mut count) = (Ahead::new(true), 0);
         while ahead.has_room() {
             ahead.push(Line::Whole(frame("MODIFIED", &format!("web-{}", count % 100), count).as_bytes()));
             count += 1;

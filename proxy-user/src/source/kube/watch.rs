@@ -204,7 +204,7 @@ impl Watcher {
                 Err(ending) => return Ok(ending),
             };
             let came = now();
-            let mut ahead = Ahead::default();
+            let mut ahead = Ahead::new(self.follow.is_watching());
             let ended = self.read_ahead(chunk, &mut body, &mut lines, &mut ahead).await;
             let (follow, longest) = (&mut self.follow, self.options.longest_object);
             let mut news = News::default();
