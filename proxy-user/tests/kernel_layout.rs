@@ -77,7 +77,7 @@ fn a_pin_of_the_same_size_but_other_fields_is_refused_and_kept_aside() {
     let aside = MapFd::open(&lab.pin_path().join("foreign/v4-maps-AFFINITY"), Access::Read).unwrap();
     assert_eq!(aside.id(), other.id(), "moved, not removed");
     let ours = MapLayout::of(&MapFd::open(&pin, Access::Read).unwrap()).unwrap();
-    assert_eq!(ours, MapLayout::of_object("AFFINITY").unwrap());
+    assert_eq!(ours.as_ref(), MapLayout::of_object("AFFINITY").unwrap());
 }
 
 #[test]
