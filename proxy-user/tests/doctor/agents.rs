@@ -1,7 +1,7 @@
 //! Agents that are not there, or do nothing.
 
 use crate::{
-    command::{signal, skipped, wait_until},
+    command::{shunt, signal, skipped, wait_until},
     scene::{OPEN, Scene},
 };
 use rustix::process::Signal;
@@ -15,7 +15,7 @@ fn no_agent() {
     let scene = Scene::new();
     drop(scene.start());
     let said = scene.diagnosis(&[]);
-    said.has("no-agent", "nobody holds the pin path; the last one was at work", "systemctl start shunt");
+    said.has("no-agent", "nobody holds the pin path; the last one was at work", "delete pod POD");
     assert_eq!((said.code, said.found()), (1, vec!["no-agent"]));
     assert_eq!(said.facts("agent")["running"], false);
     assert!(said.facts("agent")["last_change_seconds"].is_u64());
@@ -38,8 +38,10 @@ fn an_agent_that_is_stopped() {
     let said = scene.diagnosis(&[]);
     said.has("agent-stopped", &format!("process {pid}, is stopped"), &format!("kill -CONT {pid}"));
     said.has("agent-stopped", "its last change was", "start it again");
-    said.has("agent-silent", "http://127.0.0.1:10256/healthz", "log");
-    assert_eq!((said.code, said.found()), (1, vec!["agent-stopped", "agent-silent"]));
+    // That it does not answer is no news then; how long it was waited for is said.
+    assert_eq!((said.code, said.found()), (1, vec!["agent-stopped"]));
+    let page = scene.doctor(&[]).out;
+    assert!(page.contains("/healthz: no answer within 2 s"), "{page}");
     signal(pid, Signal::CONT);
     assert_eq!(scene.diagnosis(&[]).code, 0);
 }
@@ -77,4 +79,41 @@ fn an_agent_that_never_got_its_first_list() {
     let _agent = start();
     wait_until("that is a fault", || severity().as_deref() == Some("degraded"));
     assert_eq!(scene.diagnosis(&[]).code, 1);
+}
+
+/// An empty word, and relative paths on the command line and in the file: the agent's, not the doctor's.
+#[test]
+fn the_agents_options_are_read_as_it_was_given_them() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    let directory = scene.site.directory.path();
+    let manifests = scene.site.manifests();
+    let name = manifests.strip_prefix(directory).unwrap().to_str().unwrap();
+    let config = directory.join("agent.yaml");
+    let text = |more: &str| {
+        let cgroup = scene.site.cgroup.path().display();
+        format!("manifests: [{name}]\ncgroup: {cgroup}\ninterfaces: up*\n{more}")
+    };
+    fs::write(&config, text("")).unwrap();
+    let mut command = shunt(&["run", "--config", "agent.yaml", "--pin-path", &scene.site.pins()]);
+    command.args(["--metrics-address", "", "--healthz-address", "127.0.0.1:10256"]);
+    command.env("NODE_NAME", "lab-node").current_dir(directory);
+    scene.node.enter_command(&mut command);
+    let mut agent = scene.site.begin_command(command);
+    agent.wait_for("ready: ");
+    let said = scene.diagnosis(&[]);
+    assert_eq!((said.code, said.found()), (0, vec![]), "{:#}", said.json);
+    assert!(said.facts("services")["from"].as_str().unwrap().contains(name), "{:#}", said.facts("services"));
+    assert_eq!(said.facts("sockets")["cgroup"], scene.site.cgroup.path().to_str().unwrap());
+    assert_eq!(said.facts("devices")["wanted"][0], "up0");
+
+    // A file that has become wrong says nothing of the agent: nothing is judged by defaults.
+    fs::write(&config, text("no-such-word: 1\n")).unwrap();
+    let said = scene.diagnosis(&[]);
+    said.has("agent-options", "agent.yaml:4", "mend what is named");
+    assert_eq!((said.code, said.found()), (1, vec!["agent-options"]), "{:#}", said.json["findings"]);
+    assert_eq!(said.json["verdict"], "unknown");
+    assert_eq!(said.facts("sockets")["cgroup"], scene.site.cgroup.path().to_str().unwrap());
 }

@@ -84,6 +84,21 @@ fn another_cgroup_than_the_one_that_is_meant() {
 }
 
 #[test]
+fn a_cgroup_that_does_not_exist() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    drop(scene.start());
+    let missing = scene.site.cgroup.path().join("no-such");
+    let said = scene.diagnosis(&["--cgroup", missing.to_str().unwrap()]);
+    said.has("no-such-cgroup", missing.to_str().unwrap(), "name the agent's with --cgroup");
+    assert_eq!((said.code, said.severity("no-such-cgroup").as_deref()), (1, Some("unknown")));
+    let page = scene.doctor(&["--cgroup", missing.to_str().unwrap()]).out;
+    assert!(page.starts_with("DEGRADED: not all is as it should be, and whether"), "{page}");
+}
+
+#[test]
 fn a_device_without_programs() {
     if skipped() {
         return;

@@ -22,7 +22,7 @@ fn pins_that_somebody_removed() {
     let said = scene.diagnosis(&[]);
     said.has("programs-missing", "no link of it is pinned", "start the agent");
     said.has("not-pinned", "FRONTENDS4", "start the agent, which pins what is missing");
-    said.has("no-agent", "there is no pin path", "systemctl start shunt");
+    said.has("no-agent", "there is no pin path", "delete pod POD");
     assert_eq!((said.code, said.found()), (2, vec!["programs-missing", "not-pinned", "no-agent"]));
 }
 
@@ -63,8 +63,26 @@ fn a_bpffs_that_is_not_mounted() {
     drop(scene.start());
     unmount(scene.site.bpffs.path(), UnmountFlags::DETACH).unwrap();
     let said = scene.diagnosis(&[]);
-    said.has("no-bpffs", &scene.site.pins(), "mount -t bpf bpf /sys/fs/bpf");
+    let mount = format!("mount -t bpf bpf {}", scene.site.bpffs.path().display());
+    said.has("no-bpffs", &scene.site.pins(), &mount);
     assert_eq!((said.code, said.found()[0]), (2, "no-bpffs"));
+}
+
+/// Its descriptors hold the programs: to start it again would end them.
+#[test]
+fn a_bpffs_that_is_unmounted_while_the_agent_runs() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut agent = scene.start();
+    unmount(scene.site.bpffs.path(), UnmountFlags::DETACH).unwrap();
+    let said = scene.diagnosis(&[]);
+    let what = format!("11 programs are in effect and are held by process {} alone", agent.id());
+    said.has("no-bpffs", &what, "Do NOT end or restart it before");
+    said.has("no-bpffs", &what, &format!("mount -t bpf bpf {}", scene.site.bpffs.path().display()));
+    assert_eq!((said.code, said.found()), (1, vec!["no-bpffs"]), "{:#}", said.json["findings"]);
+    assert_eq!(said.facts("agent")["pid"], agent.id());
 }
 
 #[test]

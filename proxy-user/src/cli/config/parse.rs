@@ -14,7 +14,7 @@ use crate::cli::{
     run_args::{RunArgs, host_name},
 };
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{ffi::OsString, fmt, fs, path::PathBuf};
 
 /// Why there are no arguments.
 #[derive(Debug)]
@@ -30,6 +30,23 @@ pub enum Failure {
 impl From<clap::Error> for Failure {
     fn from(error: clap::Error) -> Self {
         Self::Usage(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Usage and hints are for whoever typed it.
+            Self::Usage(error) => {
+                let text = error.to_string();
+                f.write_str(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+            }
+            Self::Files(problems) => {
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                f.write_str(&problems.join("; "))
+            }
+            Self::Unreadable(text) => f.write_str(text),
+        }
     }
 }
 

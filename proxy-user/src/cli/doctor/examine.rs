@@ -18,6 +18,7 @@ use crate::{
     writer::{MemoryMaps, WriteError},
 };
 use anyhow::Context as _;
+use serde_json::Value;
 use std::{
     thread,
     time::{Duration, SystemTime},
@@ -32,10 +33,21 @@ const AGAIN: Duration = Duration::from_millis(800);
 /// # Errors
 /// Wrong usage, or maps that cannot be read though they were opened.
 pub fn examine(args: &DoctorArgs) -> anyhow::Result<Report> {
-    let report = look(args, None)?;
-    let disagrees =
-        |check: &Check| matches!(check.name, "tables" | "services") && check.state() > State::Notice;
-    if !args.repair || !report.checks.iter().any(disagrees) {
+    let mut report = look(args, None)?;
+    // What finds no room finds none by writing it again.
+    let disagrees = |check: &Check| {
+        let mut findings = check.findings.iter();
+        matches!(check.name, "tables" | "services")
+            && findings.any(|finding| finding.severity > State::Notice && finding.id != "map-full")
+    };
+    if !args.repair {
+        return Ok(report);
+    }
+    if !report.checks.iter().any(disagrees) {
+        let mut check = Check::new("repair");
+        check.see("nothing was done: no disagreement was found that writing the maps would mend");
+        check.fact("done", Value::Null);
+        report.checks.push(check);
         return Ok(report);
     }
     let subject = Subject::new(args);
@@ -57,9 +69,16 @@ fn look(args: &DoctorArgs, repaired: Option<Check>) -> anyhow::Result<Report> {
     let (devices, on) = checks::devices(&subject, maps, &found);
     checks.push(devices);
     if let Some(maps) = maps {
-        checks.push(checks::room(maps));
-        checks.push(checks::tables(ports.len(), &contradictions(maps)?));
-        checks.push(compare(args, &subject, maps)?);
+        let contradictions = contradictions(maps)?;
+        let mut room = checks::room(&subject, maps, contradictions.is_empty());
+        let services = compare(args, &subject, maps)?;
+        // It is said once, by whoever knows what finds no room.
+        if services.findings.iter().any(|finding| finding.id == "map-full") {
+            room.findings.retain(|finding| finding.id != "map-full");
+        }
+        checks.push(room);
+        checks.push(checks::tables(&subject, ports.len(), &contradictions));
+        checks.push(services);
     }
     checks.push(checks::others(&subject.cgroup));
     checks.push(checks::sysctls(&on, &ports, maps));
@@ -101,13 +120,13 @@ fn compare(args: &DoctorArgs, subject: &Subject, maps: &PinnedMaps) -> anyhow::R
         }
     };
     let first = Differences::between(&truth, &MemoryMaps::copy_of(maps)?)?;
-    if first.lines.is_empty() {
-        return Ok(checks::services(&truth, &first));
+    if first.lines.is_empty() && first.roomless.is_empty() {
+        return Ok(checks::services(subject, &truth, &first));
     }
     thread::sleep(AGAIN);
     let later = read()?.unwrap_or(truth);
     let again = Differences::between(&later, &MemoryMaps::copy_of(maps)?)?;
-    Ok(checks::services(&later, &first.lasting(&again)))
+    Ok(checks::services(subject, &later, &first.lasting(&again)))
 }
 
 fn heading(maps: Option<&PinnedMaps>) -> Heading {

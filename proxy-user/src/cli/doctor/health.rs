@@ -25,6 +25,16 @@ pub struct Health {
 /// # Errors
 /// Of the call that failed; `InvalidData` where the answer is none of HTTP.
 pub fn ask(address: SocketAddr) -> io::Result<Health> {
+    exchange(address).map_err(|error| match error.kind() {
+        // EAGAIN of a socket with a time limit.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", PATIENCE.as_secs()))
+        }
+        _ => error,
+    })
+}
+
+fn exchange(address: SocketAddr) -> io::Result<Health> {
     let mut stream = TcpStream::connect_timeout(&reachable(address), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

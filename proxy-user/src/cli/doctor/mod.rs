@@ -8,6 +8,7 @@
 //! It only looks, but for `--repair`. Exit codes: 0 balancing, 1 degraded or not all could be looked at, 2 not
 //! balancing, 64 wrong usage, 70 the doctor itself failed.
 
+mod agent_process;
 mod args;
 mod checks;
 mod examine;

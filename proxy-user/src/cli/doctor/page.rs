@@ -39,6 +39,9 @@ fn headline(report: &Report) -> String {
     let verdict = match report.verdict() {
         Verdict::Balancing => "BALANCING: connections to Services reach their endpoints",
         Verdict::Unknown => "UNKNOWN: nothing wrong was found, but not all could be looked at",
+        Verdict::Degraded if report.is_blind() => {
+            "DEGRADED: not all is as it should be, and whether connections to Services are balanced could not be looked at"
+        }
         Verdict::Degraded => "DEGRADED: connections to Services are balanced, but not all is as it should be",
         Verdict::NotBalancing => "NOT BALANCING: connections to Services fail, or soon will",
     };

@@ -11,6 +11,7 @@ use crate::{
     writer::MapReader as _,
 };
 use anyhow::{Context as _, bail};
+use proxy_common::abi::AgentEntry;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs, thread,
@@ -56,7 +57,7 @@ fn ask(pid: u32, maps: &PinnedMaps) -> anyhow::Result<String> {
             "process {pid} does not heed SIGUSR2: it is another version of the agent, or somebody else's program"
         );
     }
-    let before = maps.agent().synced;
+    let AgentEntry { synced: before, changed, .. } = maps.agent();
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw).context("the agent's process id")?;
     kill_process(id, Signal::USR2).with_context(|| format!("sending SIGUSR2 to process {pid}"))?;
     let end = Instant::now() + PATIENCE;
@@ -66,7 +67,9 @@ fn ask(pid: u32, maps: &PinnedMaps) -> anyhow::Result<String> {
         }
         thread::sleep(PAUSE);
     }
-    Ok(format!("process {pid} has compared its maps with what it knows, and written what differed"))
+    let written =
+        if maps.agent().changed == changed { "nothing was to be written" } else { "written what differed" };
+    Ok(format!("process {pid} has compared its maps with what it knows, and {written}"))
 }
 
 /// Whether a process catches SIGUSR2: it would end one that does not.

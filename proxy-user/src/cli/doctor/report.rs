@@ -96,6 +96,21 @@ impl Report {
         Verdict::of(self.checks.iter().map(Check::state).max().unwrap_or_default())
     }
 
+    /// Whether nothing of what decides about connections could be looked at: neither programs nor the self-test.
+    pub fn is_blind(&self) -> bool {
+        let of = |name: &str| self.checks.iter().find(|check| check.name == name);
+        let blind = |check: &Check| {
+            check
+                .findings
+                .iter()
+                .any(|finding| matches!(finding.id, "no-such-cgroup" | "cgroup" | "self-test"))
+        };
+        let undialled =
+            |check: &Check| check.facts.get("dials").and_then(Value::as_array).is_some_and(Vec::is_empty);
+        of("sockets").is_some_and(blind)
+            && of("self-test").is_none_or(|check| blind(check) || undialled(check))
+    }
+
     /// As JSON: what is worst comes first.
     ///
     /// # Errors

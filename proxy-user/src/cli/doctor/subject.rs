@@ -1,18 +1,25 @@
 //! Which node is looked at: what the command line says, and where it is silent, how the agent that runs was started.
 
-use super::args::DoctorArgs;
+use super::{
+    agent_process,
+    args::DoctorArgs,
+    checks::{is_on_bpffs, served},
+};
 use crate::{
-    cli::{args::Command, config, packet_args::PacketArgs, run_args::RunArgs},
+    cli::{
+        packet_args::PacketArgs,
+        run_args::{RunArgs, host_name},
+    },
     kernel::{LockState, cgroup2_mount_point, lock_state},
     select::PacketDevices,
 };
 use std::{
-    ffi::OsString,
-    fs,
     net::SocketAddr,
-    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
+
+/// The default of `--pin-path`.
+const DEFAULT: &str = "/sys/fs/bpf/shunt";
 
 /// What is looked at.
 #[derive(Debug)]
@@ -20,14 +27,23 @@ pub struct Subject {
     pub pin_path: PathBuf,
     /// The cgroup whose sockets are to be served.
     pub cgroup: PathBuf,
+    /// Somebody says that it is this one: the command line, or the agent's options. If not, it is the one that the
+    /// pinned links serve.
+    pub cgroup_is_known: bool,
     /// Which devices the packet programs are to be on; `None` where nobody says so.
     pub packets: Option<PacketDevices>,
     /// Where the agent answers probes; `None` where it does not, or nobody says so.
     pub healthz: Option<SocketAddr>,
-    /// Who holds the pin path.
+    /// Who holds the pin path; where its bpffs is gone, the agent that has it in its options.
     pub lock: std::io::Result<LockState>,
-    /// The agent's own options, where its command line can be read.
+    /// The pin path's bpffs is gone.
+    pub is_unmounted: bool,
+    /// The agent's own options, where they can be read.
     pub agent: Option<RunArgs>,
+    /// Why they cannot be read.
+    pub unread: Option<String>,
+    /// `--cgroup` as it was given, with a blank before it.
+    given: String,
 }
 
 impl Subject {
@@ -35,19 +51,73 @@ impl Subject {
     pub fn new(args: &DoctorArgs) -> Self {
         let own = &args.run;
         let pin_path = own.pins.pin_path.clone();
-        let lock = lock_state(&pin_path);
-        let agent = match &lock {
-            Ok(LockState::Held(Some(holder))) => options_of(holder.pid),
+        let is_unmounted = is_on_bpffs(&pin_path).is_ok_and(|is| !is);
+        let mut lock = lock_state(&pin_path);
+        if is_unmounted && let Some(holder) = agent_process::with_pin_path(&pin_path) {
+            lock = Ok(LockState::Held(Some(holder)));
+        }
+        let read = match &lock {
+            Ok(LockState::Held(Some(holder))) => Some(agent_process::options_of(holder.pid)),
             _ => None,
         };
-        let cgroup = own.cgroup.clone().or_else(|| agent.as_ref()?.cgroup.clone());
-        let cgroup = cgroup.or_else(cgroup2_mount_point).unwrap_or_else(|| "/sys/fs/cgroup".into());
+        let (agent, unread) = match read {
+            Some(Ok(agent)) => (Some(agent), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        // An agent without --cgroup serves the root of the mount.
+        let of_agent = agent.as_ref().and_then(|agent| agent.cgroup.clone().or_else(cgroup2_mount_point));
+        let known = own.cgroup.clone().or(of_agent);
+        let cgroup_is_known = known.is_some();
+        let cgroup = known.or_else(|| served(&pin_path)).or_else(cgroup2_mount_point);
         let is_given = own.packets.interfaces.is_some() || !own.packets.devices().pods.is_empty();
         let packets = if is_given { Some(&own.packets) } else { agent.as_ref().map(|agent| &agent.packets) };
-        // An address that was given here has been given on purpose; the default is what the agent has too.
-        let healthz =
-            agent.as_ref().map_or(own.servers.healthz_address.0, |agent| agent.servers.healthz_address.0);
-        Self { packets: packets.map(PacketArgs::devices), pin_path, cgroup, healthz, lock, agent }
+        // Where its options cannot be read, the default says nothing about this agent.
+        let healthz = match (&agent, &unread) {
+            (Some(agent), _) => agent.servers.healthz_address.0,
+            (None, Some(_)) => None,
+            (None, None) => own.servers.healthz_address.0,
+        };
+        Self {
+            packets: packets.map(PacketArgs::devices),
+            cgroup: cgroup.unwrap_or_else(|| "/sys/fs/cgroup".into()),
+            given: own
+                .cgroup
+                .as_ref()
+                .map(|given| format!(" --cgroup {}", given.display()))
+                .unwrap_or_default(),
+            pin_path,
+            cgroup_is_known,
+            healthz,
+            lock,
+            is_unmounted,
+            agent,
+            unread,
+        }
+    }
+
+    /// `--pin-path`, with a blank before it, where it is not the default.
+    pub fn pin_path_option(&self) -> String {
+        if self.pin_path == Path::new(DEFAULT) {
+            return String::new();
+        }
+        format!(" --pin-path {}", self.pin_path.display())
+    }
+
+    /// `shunt` with one of its commands and the options that say which node it is about, as they were given.
+    pub fn command(&self, command: &str) -> String {
+        format!("shunt {command}{}{}", self.pin_path_option(), self.given)
+    }
+
+    /// What ends and begins the agent of this node alone.
+    pub fn restart(&self) -> String {
+        let node = self.agent.as_ref().and_then(|agent| agent.node.as_deref());
+        let name = node.map(str::to_owned).or_else(host_name).unwrap_or_else(|| "NODE".to_owned());
+        format!(
+            "kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}\n\
+             kubectl -n kube-system logs --previous POD   says why it ended\n\
+             kubectl -n kube-system delete pod POD   has it started again, on this node alone"
+        )
     }
 
     /// The process that holds the pin path, if it can be named.
@@ -61,41 +131,5 @@ impl Subject {
     /// Whether somebody holds the pin path.
     pub const fn is_held(&self) -> bool {
         matches!(self.lock, Ok(LockState::Held(_)))
-    }
-}
-
-/// The options that a process was started with, if it is `shunt run`. A path that lies in its container only is
-/// taken from there.
-fn options_of(pid: u32) -> Option<RunArgs> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let root = PathBuf::from(format!("/proc/{pid}/root"));
-    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-    let argv: Vec<_> = words.map(|word| seen_from_here(OsString::from_vec(word.to_vec()), &root)).collect();
-    match config::parse(&argv).ok()?.command {
-        Command::Run(run) => Some(*run),
-        _ => None,
-    }
-}
-
-fn seen_from_here(word: OsString, root: &Path) -> OsString {
-    let path = Path::new(&word);
-    let (Ok(below), false) = (path.strip_prefix("/"), path.exists()) else { return word };
-    let there = root.join(below);
-    if there.exists() { there.into() } else { word }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_of_the_agents_container_is_found_through_its_root() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("host/cgroup")).unwrap();
-        let seen = |word: &str| seen_from_here(word.into(), root.path());
-        assert_eq!(seen("/host/cgroup"), root.path().join("host/cgroup"));
-        for word in ["/proc", "/no/such/path", "run", "--node"] {
-            assert_eq!(seen(word), word);
-        }
     }
 }

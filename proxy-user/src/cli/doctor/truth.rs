@@ -16,10 +16,10 @@ use crate::{
         kube::{self, KubeSource},
         manifests::ManifestSet,
     },
-    writer::{MapReader, WriteError, Writer},
+    writer::{Capacities, Fixed, Limits, MapReader, MemoryMaps, WriteError, Writer},
 };
 use anyhow::bail;
-use std::{path::PathBuf, time::Duration};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
 /// The longest that the API server's first lists may take.
@@ -89,15 +89,34 @@ impl Truth {
         Ok(Self { from, complete, node: node.to_owned(), rules, events })
     }
 
+    /// The same in maps in memory, as large as it takes.
+    ///
+    /// # Errors
+    /// Never, as memory holds them.
+    pub fn in_memory(&self, capacities: &Capacities) -> Result<Engine<MemoryMaps>, WriteError> {
+        let mut engine = self.begin(MemoryMaps::new(capacities))?;
+        engine.limit(Limits { memory: u64::MAX, cpus: 1, fixed: Fixed::default() });
+        engine.sync_growing(|maps, wanted| {
+            maps.grow(wanted);
+            Ok::<_, Infallible>(Duration::ZERO)
+        })?;
+        Ok(engine)
+    }
+
     /// Makes maps true to it.
     ///
     /// # Errors
     /// Of the call that failed.
     pub fn program<W: Writer + MapReader>(&self, maps: W) -> Result<Engine<W>, WriteError> {
+        let mut engine = self.begin(maps)?;
+        engine.sync()?;
+        Ok(engine)
+    }
+
+    fn begin<W: Writer + MapReader>(&self, maps: W) -> Result<Engine<W>, WriteError> {
         let mut engine = Engine::new(self.node.as_str(), self.rules.clone(), maps)?;
         engine.hold(!self.complete);
         self.events.iter().cloned().for_each(|event| engine.apply(event));
-        engine.sync()?;
         Ok(engine)
     }
 }

@@ -24,9 +24,9 @@ pub fn agent(subject: &Subject, maps: Option<&PinnedMaps>, ports: usize) -> Chec
     let work = maps.map(|maps| Work::now(&maps.agent()));
     let holder = match &subject.lock {
         Ok(LockState::Held(holder)) => holder.as_ref(),
-        Ok(LockState::Free) => return without(check, work.as_ref(), "nobody holds the pin path"),
+        Ok(LockState::Free) => return without(check, subject, work.as_ref(), "nobody holds the pin path"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return without(check, work.as_ref(), "there is no pin path that one could hold");
+            return without(check, subject, work.as_ref(), "there is no pin path that one could hold");
         }
         Err(error) => {
             check.see(format!("unknown: {error}"));
@@ -36,8 +36,9 @@ pub fn agent(subject: &Subject, maps: Option<&PinnedMaps>, ports: usize) -> Chec
     };
     check.fact("running", true);
     check.fact("pid", holder.map(|holder| holder.pid));
+    let mut is_stopped = false;
     match holder {
-        Some(holder) => judge_process(&mut check, holder, work.as_ref()),
+        Some(holder) => is_stopped = judge_process(&mut check, holder, work.as_ref()),
         None => check.see("runs in another PID namespace: who holds the pin path has no number here"),
     }
     if let Some(work) = &work {
@@ -45,14 +46,23 @@ pub fn agent(subject: &Subject, maps: Option<&PinnedMaps>, ports: usize) -> Chec
         judge_work(&mut check, subject, work, ports);
     }
     if let Some(address) = subject.healthz {
-        judge_health(&mut check, address);
-    } else {
-        check.see("answers no probes: it was told to listen nowhere, or its command line cannot be read");
+        judge_health(&mut check, address, is_stopped);
+    } else if subject.unread.is_none() {
+        check.see("answers no probes: it was told to listen nowhere");
+    }
+    if let Some(why) = &subject.unread {
+        check.see(format!("its options cannot be read: {why}"));
+        check.find(
+            (State::Unknown, "agent-options"),
+            format!("the agent's options cannot be read: {why}"),
+            "what it was told is not known, so cgroup, devices and probes are not judged by it",
+            "mend what is named, which the agent's next start would refuse too; or give the doctor the agent's options",
+        );
     }
     check
 }
 
-fn without(mut check: Check, work: Option<&Work>, why: &str) -> Check {
+fn without(mut check: Check, subject: &Subject, work: Option<&Work>, why: &str) -> Check {
     check.see(format!("none runs: {why}"));
     check.fact("running", false);
     work.into_iter().for_each(|work| tell(&mut check, work));
@@ -61,12 +71,13 @@ fn without(mut check: Check, work: Option<&Work>, why: &str) -> Check {
         (State::Degraded, "no-agent"),
         format!("no agent runs: {why}{}", since.unwrap_or_default()),
         "what is programmed goes on serving, but endpoints that come and go are not noticed",
-        "start it: kubectl -n kube-system rollout restart daemonset/shunt   or: systemctl start shunt",
+        format!("start it:\n{}", subject.restart()),
     );
     check
 }
 
-fn judge_process(check: &mut Check, holder: &Holder, work: Option<&Work>) {
+/// Whether it is stopped.
+fn judge_process(check: &mut Check, holder: &Holder, work: Option<&Work>) -> bool {
     let Holder { pid, command } = holder;
     let state = process_state(*pid);
     check.fact("process_state", state.map(|state| state.to_string()));
@@ -77,17 +88,22 @@ fn judge_process(check: &mut Check, holder: &Holder, work: Option<&Work>) {
         _ => "runs",
     };
     check.see(format!("process {pid} ({command}) {shown}"));
-    if matches!(state, Some('T' | 't')) {
+    let is_stopped = matches!(state, Some('T' | 't'));
+    if is_stopped {
         check.find(
             (State::Degraded, "agent-stopped"),
             format!(
-                "the agent, process {pid}, is stopped (SIGSTOP, or a debugger); its last change was {}",
-                work.and_then(|work| work.changed).map_or_else(|| "never".to_owned(), ago)
+                "the agent, process {pid}, is stopped (SIGSTOP, or a debugger); {}",
+                work.and_then(|work| work.changed).map_or_else(
+                    || "it has changed nothing yet".to_owned(),
+                    |age| format!("its last change was {}", ago(age))
+                )
             ),
             "it holds the pin path and does nothing: endpoints that come and go are not noticed, and no other agent can begin",
             format!("kill -CONT {pid}   or end it: kill -KILL {pid}, and start it again"),
         );
     }
+    is_stopped
 }
 
 /// An agent that has not got its first complete list.
@@ -133,7 +149,7 @@ fn process_state(pid: u32) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-fn judge_health(check: &mut Check, address: SocketAddr) {
+fn judge_health(check: &mut Check, address: SocketAddr, is_stopped: bool) {
     check.fact("healthz_address", address.to_string());
     match health::ask(address) {
         Ok(Health { code, body }) => {
@@ -151,6 +167,10 @@ fn judge_health(check: &mut Check, address: SocketAddr) {
         Err(error) => {
             check.see(format!("http://{address}/healthz: {error}"));
             check.fact("healthz", json!(null));
+            // That is no news of a process that is stopped.
+            if is_stopped {
+                return;
+            }
             check.find(
                 (State::Degraded, "agent-silent"),
                 format!("the agent does not answer at http://{address}/healthz: {error}"),

@@ -51,10 +51,10 @@ fn meaning(fault: Fault, subject: &Subject) -> Meaning {
         "what arrives there for NodePorts, external addresses and load balancers is not translated";
     let look = "look whose it is: bpftool net show; whoever made it can attach it after Shunt's".to_owned();
     let (id, why, remedy) = match fault {
-        Fault::Missing => ("device-programs-missing", untranslated, start(subject).to_owned()),
-        Fault::Detached => ("device-programs-detached", untranslated, start(subject).to_owned()),
-        Fault::Ineffective => ("device-programs-ineffective", untranslated, start(subject).to_owned()),
-        Fault::Replaced => ("device-program-replaced", untranslated, start(subject).to_owned()),
+        Fault::Missing => ("device-programs-missing", untranslated, start(subject)),
+        Fault::Detached => ("device-programs-detached", untranslated, start(subject)),
+        Fault::Ineffective => ("device-programs-ineffective", untranslated, start(subject)),
+        Fault::Replaced => ("device-program-replaced", untranslated, start(subject)),
         Fault::ForeignBefore | Fault::Blocked => {
             ("device-program-before", "it may take packets that are for Services", look)
         }
@@ -65,11 +65,12 @@ fn meaning(fault: Fault, subject: &Subject) -> Meaning {
     Meaning { id, why, remedy }
 }
 
-const fn start(subject: &Subject) -> &'static str {
+fn start(subject: &Subject) -> String {
     if subject.is_held() {
         "an agent that runs attaches them within seconds; if not, look at its log for what the kernel says"
+            .to_owned()
     } else {
-        "start the agent, which attaches them: kubectl -n kube-system rollout restart daemonset/shunt   or: systemctl start shunt"
+        format!("start the agent, which attaches them:\n{}", subject.restart())
     }
 }
 

@@ -14,10 +14,11 @@ mod sysctls;
 mod tables;
 
 pub use agent::agent;
+pub use cgroup_path::served;
 pub use devices::devices;
 pub use kernel::kernel;
 pub use others::others;
-pub use pins::pins;
+pub use pins::{is_on_bpffs, pins};
 pub use room::room;
 pub use services::{Differences, services};
 pub use sockets::sockets;

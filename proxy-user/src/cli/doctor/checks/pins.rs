@@ -1,13 +1,16 @@
 //! Pins: whether a bpffs is there, what lies in it of which version, and whether the maps can be opened.
 
-use super::faults::{self, Meaning};
+use super::{
+    faults::{self, Meaning},
+    sockets::in_effect,
+};
 use crate::{
     cli::doctor::{
         finding::{Check, State},
         subject::Subject,
     },
     kernel::{
-        KernelError, PROGRAMS, PinnedMaps,
+        Cgroup, KernelError, PROGRAMS, PinnedMaps,
         watchman::{Fault, Finding},
     },
 };
@@ -32,12 +35,7 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>, found: &[
         Ok(true) => {}
         Ok(false) => {
             check.see(format!("{path} is on no bpffs"));
-            check.find(
-                (State::Critical, "no-bpffs"),
-                format!("no bpffs is mounted where {path} lies"),
-                "without a mount there are no pins: maps and programs end with the agent, and none can take over",
-                format!("mount -t bpf bpf /sys/fs/bpf   or: shunt mount-bpffs --pin-path {path}\nthen start the agent again"),
-            );
+            unmounted(&mut check, subject);
             return check;
         }
         Err(error) => {
@@ -102,6 +100,43 @@ pub fn pins(subject: &Subject, maps: &Result<PinnedMaps, KernelError>, found: &[
         );
     }
     check
+}
+
+/// Programs that run all the same are held by descriptors alone: whoever ends that process ends them.
+fn unmounted(check: &mut Check, subject: &Subject) {
+    let path = subject.pin_path.display();
+    let running = Cgroup::open(&subject.cgroup).map(|cgroup| in_effect(&cgroup).len()).unwrap_or_default();
+    check.fact("in_effect", running);
+    let what = format!("no bpffs is mounted where {path} lies");
+    let mount = mount(&subject.pin_path);
+    if running == 0 {
+        check.find(
+            (State::Critical, "no-bpffs"),
+            what,
+            "without a mount there are no pins: maps and programs end with the agent, and none can take over",
+            format!("{mount}\nthen start the agent again"),
+        );
+        return;
+    }
+    let holder = subject
+        .agent_pid()
+        .map_or_else(|| "a process that is not seen from here".to_owned(), |pid| format!("process {pid}"));
+    check.find(
+        (State::Degraded, "no-bpffs"),
+        format!("{what}; {running} programs are in effect and are held by {holder} alone"),
+        "they end with that process, and connections to Services with them; no other agent can take over",
+        format!("{mount}\nthe agent pins them again within seconds. Do NOT end or restart it before"),
+    );
+}
+
+/// What mounts a bpffs that the pin path then lies on.
+fn mount(pin_path: &Path) -> String {
+    const USUAL: &str = "/sys/fs/bpf";
+    if pin_path.starts_with(USUAL) {
+        return format!("mount -t bpf bpf {USUAL}   or: shunt mount-bpffs --pin-path {}", pin_path.display());
+    }
+    let parent = pin_path.parent().unwrap_or(pin_path).display();
+    format!("mkdir -p {parent}; mount -t bpf bpf {parent}")
 }
 
 /// What lies there of one version of the map layout.
@@ -172,7 +207,7 @@ fn names(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Whether the path, or its nearest ancestor that exists, is on a bpffs.
-fn is_on_bpffs(path: &Path) -> io::Result<bool> {
+pub fn is_on_bpffs(path: &Path) -> io::Result<bool> {
     let mut nearest = PathBuf::from(path);
     loop {
         match statfs(&nearest) {

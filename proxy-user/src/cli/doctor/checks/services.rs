@@ -1,15 +1,17 @@
 //! Services whose maps disagree with the API server, or with manifests.
 
-use super::some;
+use super::{room, some};
 use crate::{
     cli::{
         doctor::{
             finding::{Check, State},
+            subject::Subject,
             truth::Truth,
         },
         document::{Document, PortDocument},
     },
-    writer::{Capacities, MapReader, MemoryMaps, WriteError},
+    table::Full,
+    writer::{MapReader, MemoryMaps, WriteError},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,6 +23,10 @@ pub struct Differences {
     pub wanted: usize,
     /// One line each, by service port.
     pub lines: Vec<String>,
+    /// The same of those that differ because a map of the kernel's has no room for them.
+    pub roomless: Vec<String>,
+    /// That map, and its entries.
+    pub full: Option<Full>,
     /// Not one of the service ports that there should be is there.
     pub nothing: bool,
 }
@@ -31,14 +37,14 @@ impl Differences {
     /// # Errors
     /// Where maps cannot be read.
     pub fn between(truth: &Truth, maps: &impl MapReader) -> Result<Self, WriteError> {
-        // With more room, so that what found none is a difference.
-        let wanted = truth.program(MemoryMaps::new(&larger(maps.capacities())))?;
+        // With as much room as it takes, so that what found none is a difference.
+        let wanted = truth.in_memory(&maps.capacities())?;
         let (wanted, found) = (Document::read(wanted.writer())?, Document::read(maps)?);
         let (by_wanted, by_found) = (by_name(&wanted.services), by_name(&found.services));
         let mut lines = Vec::new();
         for (name, port) in &by_wanted {
             match by_found.get(name) {
-                None => lines.push(format!("{name} is missing")),
+                None => lines.push(format!("{name}{MISSING}")),
                 Some(found) => {
                     let fields = differing(port, found);
                     if !fields.is_empty() {
@@ -54,48 +60,74 @@ impl Differences {
         if zone != other {
             lines.push(format!("the node's zone is {other:?}, not {zone:?}"));
         }
+        let ((roomless, full), lines) =
+            if lines.is_empty() { ((Vec::new(), None), lines) } else { roomless(truth, maps, lines)? };
         let nothing = !by_wanted.is_empty() && by_wanted.keys().all(|name| !by_found.contains_key(name));
-        Ok(Self { wanted: by_wanted.len(), lines, nothing })
+        Ok(Self { wanted: by_wanted.len(), lines, roomless, full, nothing })
     }
 
     /// What two looks agree on: a change that was under way at one of them is none.
     pub fn lasting(mut self, later: &Self) -> Self {
         self.lines.retain(|line| later.lines.contains(line));
+        self.roomless.retain(|line| later.roomless.contains(line));
         self.nothing &= later.nothing;
         self
     }
 }
 
 /// Says how they differ.
-pub fn services(truth: &Truth, found: &Differences) -> Check {
+pub fn services(subject: &Subject, truth: &Truth, found: &Differences) -> Check {
     let mut check = Check::new("services");
-    let Differences { wanted, lines, nothing } = found;
-    check.see(format!("{wanted} service ports by {}, {} differ", truth.from, lines.len()));
+    let Differences { wanted, lines, roomless, full, nothing } = found;
+    check.see(format!("{wanted} service ports by {}, {} differ", truth.from, lines.len() + roomless.len()));
     check.fact("from", truth.from.as_str());
     check.fact("wanted", *wanted);
-    check.fact("differences", lines.clone());
+    check.fact("differences", [roomless.as_slice(), lines].concat());
+    if let (Some(full), false) = (full, roomless.is_empty()) {
+        check.find(
+            (if *nothing { State::Critical } else { State::Degraded }, "map-full"),
+            format!(
+                "{} of {} entries has no room for {} service ports: {}",
+                full.map,
+                full.capacity,
+                roomless.len(),
+                some(roomless)
+            ),
+            "Services and endpoints that find no room are not balanced; those that are in it are",
+            room::remedy(subject, full.map),
+        );
+    }
     if !lines.is_empty() {
         check.find(
             (if *nothing { State::Critical } else { State::Degraded }, "services-differ"),
             format!("{} differ from {}: {}", lines.len(), truth.from, some(lines)),
             "connections to them go elsewhere than they should, or nowhere",
-            "shunt doctor --repair, with the same options",
+            format!("{}, with the same options", subject.command("doctor --repair")),
         );
     }
     check
 }
 
-const fn larger(capacities: Capacities) -> Capacities {
-    Capacities {
-        frontends: capacities.frontends.saturating_mul(2),
-        services: capacities.services.saturating_mul(2),
-        slots: capacities.slots.saturating_mul(2),
-        backends: capacities.backends.saturating_mul(2),
-        name_cells: capacities.name_cells.saturating_mul(2),
-        prefixes: capacities.prefixes.saturating_mul(2),
-        ..capacities
-    }
+/// Parts lines in those of service ports that a map has no room for, with that map, and the others. Which ones found
+/// room leans on the order in which they came, so as many may be missing as do not fit, whichever they are.
+fn roomless(
+    truth: &Truth,
+    maps: &impl MapReader,
+    lines: Vec<String>,
+) -> Result<(Roomless, Vec<String>), WriteError> {
+    let unplaced = truth.program(MemoryMaps::new(&maps.capacities()))?.unplaced();
+    let is_missing = |line: &&String| line.ends_with(MISSING);
+    let any_missing = lines.iter().filter(is_missing).count() <= unplaced.len();
+    let names: Vec<_> = unplaced.iter().map(|unplaced| unplaced.port.to_string()).collect();
+    let (roomless, others) = lines.into_iter().partition(|line| {
+        any_missing && is_missing(&line) || names.iter().any(|name| line.starts_with(name))
+    });
+    Ok(((roomless, unplaced.first().map(|unplaced| unplaced.full)), others))
 }
+
+type Roomless = (Vec<String>, Option<Full>);
+
+const MISSING: &str = " is missing";
 
 fn by_name(ports: &[PortDocument]) -> BTreeMap<String, Value> {
     let entry = |port: &PortDocument| {

@@ -11,7 +11,7 @@ use crate::{
     },
     kernel::{
         Cgroup, PROGRAMS, PinnedMaps,
-        sys::{LinkFd, effective_programs},
+        sys::effective_programs,
         watchman::{Fault, Finding, Severity},
     },
 };
@@ -30,7 +30,17 @@ pub fn sockets(subject: &Subject, maps: Option<&PinnedMaps>, found: &[Finding]) 
         Ok(cgroup) => cgroup,
         Err(error) => {
             check.see(format!("{path}: {error}"));
-            if error.is_environment() {
+            if !subject.cgroup.exists() {
+                check.find(
+                    (State::Unknown, "no-such-cgroup"),
+                    format!("no such cgroup: {path}"),
+                    "which programs the node's sockets meet could not be looked at",
+                    format!(
+                        "name the agent's with --cgroup: shunt doctor --cgroup PATH{}",
+                        subject.pin_path_option()
+                    ),
+                );
+            } else if error.is_environment() {
                 check.find(
                     (State::Critical, "no-cgroup2"),
                     error.to_string(),
@@ -54,7 +64,8 @@ pub fn sockets(subject: &Subject, maps: Option<&PinnedMaps>, found: &[Finding]) 
     let held: Vec<_> =
         programs.iter().copied().filter(|finding| is_held(finding, subject, &cgroup)).collect();
     programs.retain(|finding| !held.contains(finding));
-    if !held.is_empty() {
+    // Where there is no bpffs, that is said of all of them.
+    if !held.is_empty() && !subject.is_unmounted {
         let names: Vec<_> = held.iter().map(|finding| finding.hook.name).collect();
         check.find(
             (State::Degraded, "links-not-pinned"),
@@ -65,6 +76,7 @@ pub fn sockets(subject: &Subject, maps: Option<&PinnedMaps>, found: &[Finding]) 
     }
     let elsewhere = programs.iter().find(|finding| finding.fault == Fault::Elsewhere);
     let serves = elsewhere.and_then(|finding| served(subject, finding.hook.name));
+    let state = |finding: &Finding| state(finding, subject);
     faults::note(&mut check, &programs, state, |fault| meaning(fault, subject, serves.as_deref()));
     faults::note(&mut check, &cgroups, state, |fault| meaning(fault, subject, None));
     check
@@ -80,7 +92,12 @@ fn see(check: &mut Check, subject: &Subject, maps: Option<&PinnedMaps>, cgroup: 
         }
         None => Vec::new(),
     };
-    let effective = attached.iter().filter(|attachment| attachment.effective).count();
+    let running = in_effect(cgroup);
+    let is_effective = |name: &str| match maps {
+        Some(_) => attached.iter().any(|attachment| attachment.program == name && attachment.effective),
+        None => running.contains(&name),
+    };
+    let effective = PROGRAMS.iter().filter(|(name, _)| is_effective(name)).count();
     check.see(format!(
         "{effective} of {} programs are in effect in {}",
         PROGRAMS.len(),
@@ -92,14 +109,15 @@ fn see(check: &mut Check, subject: &Subject, maps: Option<&PinnedMaps>, cgroup: 
             "program": name,
             "link": attachment.map(|attachment| attachment.link_id),
             "id": attachment.map(|attachment| attachment.program_id),
-            "effective": attachment.is_some_and(|attachment| attachment.effective),
+            "effective": is_effective(name),
         })
     });
     check.fact("programs", documents.collect::<Vec<_>>());
 }
 
-fn state(finding: &Finding) -> State {
+fn state(finding: &Finding, subject: &Subject) -> State {
     match (finding.fault, finding.severity) {
+        (Fault::Elsewhere, _) if !subject.cgroup_is_known => State::Unknown,
         (Fault::Unknown, Severity::Degraded) => State::Unknown,
         (_, Severity::Broken) if VITAL.contains(&finding.hook.name) || finding.hook.name == "cgroup" => {
             State::Critical
@@ -112,19 +130,23 @@ fn meaning(fault: Fault, subject: &Subject, serves: Option<&str>) -> Meaning {
     let path = subject.cgroup.display();
     let unbalanced = "sockets that dial a Service meet the Service's address, where nobody listens";
     let again = if subject.is_held() {
-        "an agent that runs attaches them within seconds; if not, start it again: kubectl -n kube-system rollout restart daemonset/shunt"
+        format!(
+            "an agent that runs attaches them within seconds; if not, start it again:\n{}",
+            subject.restart()
+        )
     } else {
-        "start the agent: kubectl -n kube-system rollout restart daemonset/shunt   or: systemctl start shunt"
+        format!("start the agent:\n{}", subject.restart())
     };
     let (id, why, remedy) = match fault {
-        Fault::Missing => ("programs-missing", unbalanced, again.to_owned()),
-        Fault::Detached => ("programs-detached", unbalanced, again.to_owned()),
-        Fault::Ineffective => ("programs-ineffective", unbalanced, again.to_owned()),
-        Fault::Replaced => ("program-replaced", unbalanced, again.to_owned()),
+        Fault::Missing => ("programs-missing", unbalanced, again),
+        Fault::Detached => ("programs-detached", unbalanced, again),
+        Fault::Ineffective => ("programs-ineffective", unbalanced, again),
+        Fault::Replaced => ("program-replaced", unbalanced, again),
         Fault::Elsewhere => {
             let there = serves.unwrap_or("<the cgroup that they serve>");
             let remedy = format!(
-                "start the agent with --cgroup {path}; if {there} is what is meant: shunt doctor --cgroup {there}"
+                "start the agent with --cgroup {path}; if {there} is what is meant: shunt doctor --cgroup {there}{}",
+                subject.pin_path_option()
             );
             ("wrong-cgroup", "only sockets below the cgroup that they are attached to are served", remedy)
         }
@@ -160,18 +182,21 @@ fn is_held(finding: &Finding, subject: &Subject, cgroup: &Cgroup) -> bool {
     if finding.fault != Fault::Missing || !subject.is_held() {
         return false;
     }
-    let attach_type = PROGRAMS.iter().find(|(name, _)| *name == finding.hook.name).map(|(_, kind)| *kind);
-    let Some(ids) = attach_type.and_then(|kind| effective_programs(cgroup.as_fd(), kind).ok()) else {
-        return false;
+    in_effect(cgroup).contains(&finding.hook.name)
+}
+
+/// The names of our programs that the kernel runs for the cgroup's sockets, whoever holds them.
+pub fn in_effect(cgroup: &Cgroup) -> Vec<&'static str> {
+    let loaded: Vec<_> = aya::programs::loaded_programs().flatten().collect();
+    let runs = |name: &str, kind| {
+        let ids = effective_programs(cgroup.as_fd(), kind).unwrap_or_default();
+        loaded.iter().any(|program| ids.contains(&program.id()) && program.name() == name.as_bytes())
     };
-    let mut loaded = aya::programs::loaded_programs().flatten();
-    loaded.any(|program| ids.contains(&program.id()) && program.name() == finding.hook.name.as_bytes())
+    PROGRAMS.iter().filter(|(name, kind)| runs(name, *kind)).map(|(name, _)| *name).collect()
 }
 
 /// The cgroup that a program is attached to.
 fn served(subject: &Subject, program: &str) -> Option<String> {
-    let current = format!("v{}", proxy_common::abi::ABI_VERSION);
-    let link = LinkFd::open(&subject.pin_path.join(current).join("links").join(program)).ok()?;
-    let id = link.info().ok()??.cgroup_id;
+    let id = cgroup_path::of_link(&subject.pin_path, program)?;
     Some(cgroup_path::of(id).map_or_else(|| format!("cgroup {id}"), |path| path.display().to_string()))
 }

@@ -2,7 +2,10 @@
 
 use super::some;
 use crate::{
-    cli::doctor::finding::{Check, State},
+    cli::doctor::{
+        finding::{Check, State},
+        subject::Subject,
+    },
     view::{KeyParts, port_id},
     writer::{FrontendKey, MapReader, WriteError},
 };
@@ -78,11 +81,12 @@ impl Contradictions {
 }
 
 /// Says what does not agree.
-pub fn tables(ports: usize, found: &Contradictions) -> Check {
+pub fn tables(subject: &Subject, ports: usize, found: &Contradictions) -> Check {
     let mut check = Check::new("tables");
     check.fact("service_ports", ports);
     let Contradictions { astray, unreached, broken } = found;
-    let repair = "shunt doctor --repair, with --kubeconfig or --manifests to know what is missing";
+    let repair = subject.command("doctor --repair");
+    let repair = format!("{repair}, with --kubeconfig or --manifests to know what is missing");
     for (id, list, what, why) in [
         ("frontend-astray", astray, "frontends lead nowhere", "whoever dials them is refused or misled"),
         ("service-unreached", unreached, "service ports have no frontend", "nobody can reach them"),
@@ -95,7 +99,12 @@ pub fn tables(ports: usize, found: &Contradictions) -> Check {
     ] {
         check.fact(id, list.clone());
         if !list.is_empty() {
-            check.find((State::Degraded, id), format!("{} {what}: {}", list.len(), some(list)), why, repair);
+            check.find(
+                (State::Degraded, id),
+                format!("{} {what}: {}", list.len(), some(list)),
+                why,
+                repair.as_str(),
+            );
         }
     }
     let agree = if found.is_empty() { "all agree" } else { "NOT all agree" };

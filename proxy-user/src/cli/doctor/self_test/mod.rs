@@ -43,7 +43,7 @@ pub fn self_test(subject: &Subject, ports: &[PortView]) -> Check {
                 })
             });
             check.fact("dials", documents.collect::<Vec<_>>());
-            targets.iter().zip(dialled).for_each(|(target, dialled)| judge(&mut check, target, dialled));
+            judge(&mut check, subject, targets.iter().zip(dialled));
         }
         Err(error) => {
             check.see(format!("not made: {error:#}"));
@@ -53,20 +53,35 @@ pub fn self_test(subject: &Subject, ports: &[PortView]) -> Check {
     check
 }
 
-fn judge(check: &mut Check, target: &Target, dialled: Result<Dialled, dial::Failure>) {
-    let Target { name, protocol, frontend, .. } = target;
-    match dialled {
-        Ok(Dialled { endpoint, took }) => check
-            .see(format!("{name}: {protocol} {frontend} -> {endpoint}, answered in {} µs", took.as_micros())),
-        Err(failure) => {
-            check.see(format!("{name}: {protocol} {frontend}: {failure}"));
-            check.find(
-                (State::Critical, "self-test-failed"),
-                format!("a connection to {name}, {protocol} {frontend}, did not reach an endpoint: {failure}"),
-                "what the doctor dials as a pod would, pods and the node dial too",
-                format!("look at the findings about sockets and tables, then: shunt explain {frontend}/{} --from pod", protocol.to_string().to_lowercase()),
-            );
-        }
+/// What failed is one finding, as it mostly has one cause.
+fn judge<'a>(
+    check: &mut Check,
+    subject: &Subject,
+    dials: impl Iterator<Item = (&'a Target, Result<Dialled, dial::Failure>)>,
+) {
+    let (mut failed, mut explain) = (Vec::new(), None);
+    for (Target { name, protocol, frontend, .. }, dialled) in dials {
+        let line = match dialled {
+            Ok(Dialled { endpoint, took }) => {
+                format!("{name}: {protocol} {frontend} -> {endpoint}, answered in {} µs", took.as_micros())
+            }
+            Err(failure) => {
+                failed.push(format!("{name}, {protocol} {frontend}: {failure}"));
+                let lower = protocol.to_string().to_lowercase();
+                explain.get_or_insert_with(|| format!("explain {frontend}/{lower} --from pod"));
+                format!("{name}: {protocol} {frontend}: {failure}")
+            }
+        };
+        check.see(line);
+    }
+    if let Some(explain) = explain {
+        let explain = format!("shunt {explain}{}", subject.pin_path_option());
+        check.find(
+            (State::Critical, "self-test-failed"),
+            format!("{} connections did not reach an endpoint: {}", failed.len(), failed.join("; ")),
+            "what the doctor dials as a pod would, pods and the node dial too",
+            format!("look at the findings about sockets and tables, then: {explain}"),
+        );
     }
 }
 
