@@ -21,6 +21,7 @@ mod subject;
 mod truth;
 
 pub use args::{DOCTOR_EXAMPLES, DoctorArgs};
+pub(in crate::cli) use subject::options_of;
 
 use super::{args::Output, exit};
 use report::Report;

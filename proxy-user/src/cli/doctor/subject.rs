@@ -66,7 +66,7 @@ impl Subject {
 
 /// The options that a process was started with, if it is `shunt run`. A path that lies in its container only is
 /// taken from there.
-fn options_of(pid: u32) -> Option<RunArgs> {
+pub fn options_of(pid: u32) -> Option<RunArgs> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
