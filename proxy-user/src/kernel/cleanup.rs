@@ -6,6 +6,7 @@ use super::bpffs;
 use super::error::KernelError;
 use super::lock::PinLock;
 use super::packets;
+use super::watchman::FOREIGN;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -63,9 +64,26 @@ pub fn find(pin_path: &Path) -> Result<Vec<OwnTrace>, KernelError> {
     found.extend(links.into_iter().map(OwnTrace::Link));
     found.extend(maps.into_iter().map(OwnTrace::Pin));
     found.extend(directories.into_iter().map(OwnTrace::Directory));
-    if !versions.is_empty() && bpffs::entries(pin_path)?.len() == versions.len() {
+    let aside = pin_path.join(FOREIGN);
+    let emptied = aside.is_dir() && bpffs::entries(&aside)?.is_empty();
+    let own = versions.len() + usize::from(emptied);
+    if emptied {
+        found.push(OwnTrace::Directory(aside));
+    }
+    if own > 0 && bpffs::entries(pin_path)?.len() == own {
         found.push(OwnTrace::Directory(pin_path.to_owned()));
     }
+    Ok(found)
+}
+
+/// What a watchman has moved out of the way of pins of ours. It is somebody else's, so it stays, and its directory.
+///
+/// # Errors
+/// [`KernelError::NoBpffs`], or of the call that failed.
+pub fn foreign(pin_path: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    bpffs::refuse_others(pin_path)?;
+    let mut found = bpffs::entries(&pin_path.join(FOREIGN))?;
+    found.sort();
     Ok(found)
 }
 

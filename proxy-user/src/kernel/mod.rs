@@ -51,14 +51,14 @@ pub use attach::{Attached, Attachment, PROGRAMS, ProgramName};
 pub use bpffs::ensure as mount_bpffs;
 pub use capabilities::raise as raise_capabilities;
 pub use cgroup::{Cgroup, mount_point as cgroup2_mount_point};
-pub use cleanup::{OwnTrace, find as find_own, remove, remove_all};
+pub use cleanup::{OwnTrace, find as find_own, foreign, remove, remove_all};
 pub use collector::{Collected, Collector};
 pub use error::KernelError;
 pub use features::{Features, OLDEST as OLDEST_KERNEL, probe as probe_features};
 pub use handle::{Kernel, Options};
 pub use leftovers::{
     Family, KUBE_PROXY_PORTS, Leftover, Leftovers, LeftoversError, Remark, Removal, RemovalError, Tool,
-    Trace, find_kube_proxy, kube_proxy, kube_proxy_processes, remove_kube_proxy,
+    Trace, find_kube_proxy, kube_proxy, kube_proxy_processes, legacy_lock, remove_kube_proxy,
 };
 pub use lock::{Holder, LockState, lock_state};
 pub use machine::Machine;

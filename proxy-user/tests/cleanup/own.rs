@@ -101,6 +101,30 @@ fn every_version_and_instance_goes_and_nothing_of_others() {
     }
 }
 
+/// The watchman moves there what lay in the place of our pins.
+#[test]
+fn what_was_moved_aside_stays_and_is_named() {
+    if skipped() {
+        return;
+    }
+    let (site, node) = (Site::new(), Namespace::new("node").unwrap());
+    site.save("empty.json", EMPTY);
+    assert!(site.start(&site.manifests(), &[]).stop().success());
+    let pin_path = site.bpffs.path().join("shunt");
+    let aside = pin_path.join("foreign");
+    fs::create_dir(&aside).unwrap();
+    let pin = aside.join(format!("v{ABI_VERSION}-maps-NODE"));
+    fs::rename(pin_path.join(format!("v{ABI_VERSION}/maps/NODE")), &pin).unwrap();
+    let done = cleanup(&node, &site.pins(), &[]);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(done.err.contains(&format!("{} stays", pin.display())), "{}", done.err);
+    assert_eq!(below(&pin_path), [aside.display().to_string(), pin.display().to_string()]);
+    fs::remove_file(&pin).unwrap();
+    let emptied = cleanup(&node, &site.pins(), &[]);
+    assert_eq!((emptied.code, pin_path.exists()), (Some(0), false), "{}{}", emptied.out, emptied.err);
+    assert!(named(&emptied, "removed ").contains(&format!("directory {}", aside.display())));
+}
+
 #[test]
 fn an_agent_that_runs_is_named_and_nothing_is_touched() {
     if skipped() {

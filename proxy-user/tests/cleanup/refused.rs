@@ -1,11 +1,12 @@
 //! What kube-proxy left routes Services until something else does: it goes only where Shunt serves, or by force.
 
 use crate::{
-    command::{Site, shunt, skipped},
+    command::{Site, copy_examples, shunt, signal, skipped},
     node::{Kind, TestNode},
 };
-use shunt::lab::Cgroup;
-use std::net::TcpListener;
+use rustix::process::Signal;
+use shunt::lab::{Cgroup, Namespace};
+use std::{fs, net::TcpListener};
 
 #[test]
 fn it_goes_only_where_shunt_serves() {
@@ -29,10 +30,47 @@ fn it_goes_only_where_shunt_serves() {
     assert_eq!((dry.code, dry.out.as_str()), (Some(0), "would remove nftables table ip kube-proxy\n"));
     assert!(dry.err.contains("Shunt does not serve here"), "{}", dry.err);
 
-    site.save("empty.json", r#"{"apiVersion": "v1", "kind": "List", "items": []}"#);
-    let mut command = site.run(&site.manifests(), &[]);
+    // Programs are in effect, and know nothing.
+    let kubeconfig = site.directory.path().join("kubeconfig");
+    let text = "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], \
+                clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [{name: u, user: {}}]}";
+    fs::write(&kubeconfig, text).unwrap();
+    let mut command = shunt(&["run", "--node", "lab-node", "--interfaces", "none", "--pin-path", &pins]);
+    command.args(["--cgroup", &cgroup, "--healthz-address", "", "--metrics-address", "", "--kubeconfig"]);
+    command.arg(&kubeconfig);
     node.namespace.enter_command(&mut command);
-    let agent = site.start_command(command);
+    let mut agent = site.begin_command(command);
+    agent.wait_for("begun: ");
+    let unlisted = node.cleanup(&args);
+    assert_eq!((unlisted.code, unlisted.out.as_str()), (Some(2), ""), "{}", unlisted.err);
+    assert!(unlisted.err.contains("has not programmed all that is in the cluster yet"), "{}", unlisted.err);
+    agent.stop();
+    let left = node.cleanup(&args);
+    assert!(left.code == Some(2) && left.err.contains("(no agent runs)"), "{}", left.err);
+
+    site.save("empty.json", r#"{"apiVersion": "v1", "kind": "List", "items": []}"#);
+    let start = |interfaces| {
+        let mut command = site.run(&site.manifests(), &["--interfaces", interfaces]);
+        node.namespace.enter_command(&mut command);
+        site.start_command(command)
+    };
+    let agent = start("none");
+    let empty = node.cleanup(&args);
+    assert!(empty.code == Some(2) && empty.err.contains("knows of no Service"), "{}", empty.err);
+    assert!(agent.stop().success());
+
+    fs::remove_file(site.manifests().join("empty.json")).unwrap();
+    copy_examples(&site.manifests());
+    let mut agent = start("up*");
+    // It does not see the device come.
+    signal(agent.id(), Signal::STOP);
+    let world = Namespace::new("world").unwrap();
+    node.namespace.connect("up0", &world, "down0").unwrap();
+    let bare = node.cleanup(&args);
+    signal(agent.id(), Signal::CONT);
+    assert!(bare.code == Some(2) && bare.err.contains("those of up0 should be"), "{}", bare.err);
+    assert!(agent.stop().success());
+    let agent = start("none");
     let other = Cgroup::new().unwrap();
     let wrong =
         node.cleanup(&["--kube-proxy", "--pin-path", &pins, "--cgroup", other.path().to_str().unwrap()]);
@@ -56,6 +94,33 @@ fn it_goes_only_where_shunt_serves() {
     let done = node.cleanup(&[&both[..], &["--force"]].concat());
     assert_eq!(done.code, Some(0), "{}", done.err);
     assert!(!std::path::Path::new(&pins).exists() && !node.rules().contains("kube-proxy"));
+}
+
+/// As in a pod that does not mount it, and may write nowhere.
+#[test]
+fn without_the_lock_of_iptables_legacy_its_tables_stay() {
+    if skipped() {
+        return;
+    }
+    let node = TestNode::new(Kind::Legacy);
+    node.run("iptables -t nat -N KUBE-SERVICES");
+    node.run("iptables -t nat -A OUTPUT -j KUBE-SERVICES");
+    let before = node.rules();
+    let cleanup = |more: &str| {
+        let inside = "mount --make-rprivate / && mount -t tmpfs -o ro none /run && exec \"$@\"";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", inside, "sh", crate::command::PROGRAM, "cleanup"]);
+        command.args(["--pin-path", "/sys/fs/bpf/no-such-shunt", "--kube-proxy", more]);
+        node.namespace.enter_command(&mut command);
+        crate::command::Said::from(command.output().unwrap())
+    };
+    let refused = cleanup("--cgroup=/sys/fs/cgroup");
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{}", refused.err);
+    assert!(refused.err.contains("/run/xtables.lock, which keeps other users"), "{}", refused.err);
+    assert_eq!(node.rules(), before);
+    let forced = cleanup("--force");
+    assert_eq!(forced.code, Some(0), "{}", forced.err);
+    assert!(!node.rules().contains("KUBE-SERVICES"));
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod safe;
 
 use super::exit::Usage;
 use crate::kernel::{
-    KernelError, LockState, OwnTrace, Remark, Removal, find_kube_proxy, find_own, lock_state, remove_all,
-    remove_kube_proxy,
+    KernelError, LockState, OwnTrace, Remark, Removal, find_kube_proxy, find_own, foreign, lock_state,
+    remove_all, remove_kube_proxy,
 };
 pub use args::{CLEANUP_EXAMPLES, CleanupArgs};
 use std::{
@@ -45,13 +45,21 @@ fn own(args: &CleanupArgs) -> anyhow::Result<()> {
     let path = args.pins.pin_path.display();
     let found = if args.dry_run { find_own(&args.pins.pin_path) } else { remove_all(&args.pins.pin_path) }?;
     list(args.dry_run, &found)?;
+    for pin in foreign(&args.pins.pin_path)? {
+        tracing::warn!(
+            "{} stays: somebody else had put it in the place of a pin of Shunt's; it is yours to remove",
+            pin.display()
+        );
+    }
     if found.is_empty() {
         tracing::warn!(
             "nothing is pinned at {path}: where an agent ran with another --pin-path, give that one"
         );
     } else if !args.dry_run {
         let pins = found.iter().filter(|trace| matches!(trace, OwnTrace::Link(_) | OwnTrace::Pin(_))).count();
-        tracing::info!("every program is detached, and every pin below {path} is removed ({pins})");
+        tracing::info!(
+            "every program is detached, and every pin of Shunt's below {path} is removed ({pins})"
+        );
     }
     Ok(())
 }
@@ -60,7 +68,7 @@ fn own(args: &CleanupArgs) -> anyhow::Result<()> {
 fn of_kube_proxy(args: &CleanupArgs) -> anyhow::Result<bool> {
     let found = find_kube_proxy();
     if !found.traces.is_empty() {
-        let reasons = safe::objections(args, &found.remarks);
+        let reasons = safe::objections(args, &found);
         for reason in reasons.iter().filter(|_| args.dry_run || args.force) {
             tracing::warn!("{reason}");
         }
@@ -69,7 +77,8 @@ fn of_kube_proxy(args: &CleanupArgs) -> anyhow::Result<bool> {
             return Err(Usage(format!("{reasons}: nothing was touched; --force does it all the same")).into());
         }
     }
-    let Removal { mut traces, remarks, failures } = if args.dry_run { found } else { remove_kube_proxy() };
+    let Removal { mut traces, remarks, failures } =
+        if args.dry_run { found } else { remove_kube_proxy(args.force) };
     traces.sort();
     list(args.dry_run, &traces)?;
     for remark in remarks.iter().filter(|remark| !matches!(remark, Remark::LastUser(_))) {

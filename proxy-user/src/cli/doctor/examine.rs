@@ -34,11 +34,14 @@ const AGAIN: Duration = Duration::from_millis(800);
 /// Wrong usage, or maps that cannot be read though they were opened.
 pub fn examine(args: &DoctorArgs) -> anyhow::Result<Report> {
     let mut report = look(args, None)?;
+    let subject = Subject::new(args);
+    // An agent needs not be told what the maps should hold.
+    let least = if subject.is_held() { State::Notice } else { State::Unknown };
     // What finds no room finds none by writing it again.
     let disagrees = |check: &Check| {
         let mut findings = check.findings.iter();
         matches!(check.name, "tables" | "services")
-            && findings.any(|finding| finding.severity > State::Notice && finding.id != "map-full")
+            && findings.any(|finding| finding.severity > least && finding.id != "map-full")
     };
     if !args.repair {
         return Ok(report);
@@ -50,10 +53,9 @@ pub fn examine(args: &DoctorArgs) -> anyhow::Result<Report> {
         report.checks.push(check);
         return Ok(report);
     }
-    let subject = Subject::new(args);
     let maps = Kernel::read_only(&subject.pin_path)?;
-    let truth = Truth::read(args, &subject, &decode_node(&maps).0)?;
-    look(args, Some(repair::repair(&subject, truth.as_ref(), &maps)))
+    let repaired = repair::repair(&subject, &maps, args, || Truth::read(args, &subject, &maps));
+    look(args, Some(repaired))
 }
 
 /// Looks at everything, after what was done to mend it.
@@ -82,8 +84,8 @@ fn look(args: &DoctorArgs, repaired: Option<Check>) -> anyhow::Result<Report> {
     }
     checks.push(checks::others(&subject.cgroup));
     checks.push(checks::sysctls(&on, &ports, maps));
-    if maps.is_some() && !args.no_self_test {
-        checks.push(self_test::self_test(&subject, &ports));
+    if let (Some(maps), false) = (maps, args.no_self_test) {
+        checks.push(self_test::self_test(&subject, maps));
     }
     checks.extend(repaired);
     Ok(Report { heading: heading(maps), checks })
@@ -101,8 +103,7 @@ fn contradictions(maps: &PinnedMaps) -> Result<Contradictions, WriteError> {
 
 /// How the maps differ from what they should hold, and still do a moment later.
 fn compare(args: &DoctorArgs, subject: &Subject, maps: &PinnedMaps) -> anyhow::Result<Check> {
-    let node = decode_node(maps).0;
-    let read = || Truth::read(args, subject, &node).context("reading what the maps should hold");
+    let read = || Truth::read(args, subject, maps).context("reading what the maps should hold");
     let truth = match read() {
         Ok(Some(truth)) => truth,
         Ok(None) => {

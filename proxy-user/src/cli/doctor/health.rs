@@ -9,8 +9,8 @@ use std::{
 /// The longest that each step may take: an agent that is well answers in less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The most of an answer that is read.
-const MOST: u64 = 16 << 10;
+/// The most of an answer that is read. A page of metrics is some tens of KiB.
+const MOST: u64 = 1 << 20;
 
 /// An answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +25,7 @@ pub struct Health {
 /// # Errors
 /// Of the call that failed; `InvalidData` where the answer is none of HTTP.
 pub fn ask(address: SocketAddr) -> io::Result<Health> {
-    exchange(address).map_err(|error| match error.kind() {
+    get(address, "/healthz").map_err(|error| match error.kind() {
         // EAGAIN of a socket with a time limit.
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", PATIENCE.as_secs()))
@@ -34,11 +34,16 @@ pub fn ask(address: SocketAddr) -> io::Result<Health> {
     })
 }
 
-fn exchange(address: SocketAddr) -> io::Result<Health> {
+/// Asks for another page.
+///
+/// # Errors
+/// As for [`ask`].
+pub fn get(address: SocketAddr, path: &str) -> io::Result<Health> {
     let mut stream = TcpStream::connect_timeout(&reachable(address), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(MOST).read_to_end(&mut answer)?;
     parse(&String::from_utf8_lossy(&answer))

@@ -21,6 +21,7 @@ mod self_test;
 mod subject;
 mod truth;
 
+pub(in crate::cli) use agent_process::options_of;
 pub use args::{DOCTOR_EXAMPLES, DoctorArgs};
 
 use super::{args::Output, exit};

@@ -8,18 +8,20 @@ use crate::{
         problems,
         run_args::{ClusterArgs, RunArgs},
     },
-    engine::{Engine, Rules},
+    engine::{Engine, Rules, SyncReport},
+    kernel::PinnedMaps,
     model::Event,
     select::NodePortAddresses,
     source::{
         addresses::AddressFollower,
-        kube::{self, KubeSource},
+        kube::{self, Credentials, Pinned},
         manifests::ManifestSet,
     },
+    view::{decode, decode_node},
     writer::{Capacities, Fixed, Limits, MapReader, MemoryMaps, WriteError, Writer},
 };
 use anyhow::bail;
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, fmt::Display, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
 /// The longest that the API server's first lists may take.
@@ -45,11 +47,11 @@ enum Source<'a> {
 
 impl Truth {
     /// Reads it: from where the command line says, else from the manifests of the agent that runs. `None` where
-    /// nobody says where. `node` is the node's name as the maps have it.
+    /// nobody says where. An API server's lists are measured by what the maps hold, as those of a starting agent are.
     ///
     /// # Errors
-    /// Where it cannot be read.
-    pub fn read(args: &DoctorArgs, subject: &Subject, node: &str) -> anyhow::Result<Option<Self>> {
+    /// Where it cannot be read, or an API server does not know this node, or lacks too much of what the maps hold.
+    pub fn read(args: &DoctorArgs, subject: &Subject, maps: &PinnedMaps) -> anyhow::Result<Option<Self>> {
         let own = &args.run;
         let agent = subject.agent.as_ref();
         let is_cluster = own.cluster.kubeconfig.is_some() || !own.cluster.api_server.is_empty();
@@ -60,19 +62,26 @@ impl Truth {
             _ => return Ok(None),
         };
         let named = agent.map_or(own, |agent| agent);
-        let node = match (own.manifests.is_empty(), node) {
+        let pinned = pinned(maps)?;
+        let known = decode_node(maps).0;
+        let node = match (own.manifests.is_empty(), known.as_str()) {
             (false, _) => own.node_name()?,
             (true, "") => named.node_name()?,
             (true, node) => node,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let read = runtime.block_on(Self::gather(&source, node, named));
+        let read = runtime.block_on(Self::gather(&source, node, named, pinned));
         // A name that is being looked up has a thread that nobody is to wait for.
         runtime.shutdown_background();
         read.map(Some)
     }
 
-    async fn gather(source: &Source<'_>, node: &str, options: &RunArgs) -> anyhow::Result<Self> {
+    async fn gather(
+        source: &Source<'_>,
+        node: &str,
+        options: &RunArgs,
+        pinned: Pinned,
+    ) -> anyhow::Result<Self> {
         let rules = Rules::from(&options.rules);
         let mut events = Vec::new();
         if rules.node_ports != NodePortAddresses::Primary {
@@ -80,7 +89,7 @@ impl Truth {
         }
         let (from, complete, listed) = match source {
             Source::Manifests(paths) => from_manifests(paths)?,
-            Source::Cluster(args) => from_cluster(args, node).await?,
+            Source::Cluster(args) => from_cluster(args, node, pinned).await?,
         };
         let RuleArgs { zone, node_ip, .. } = &options.rules;
         let mut own = OwnNode::new(node, zone.as_deref()).with_addresses(node_ip);
@@ -94,7 +103,7 @@ impl Truth {
     /// # Errors
     /// Never, as memory holds them.
     pub fn in_memory(&self, capacities: &Capacities) -> Result<Engine<MemoryMaps>, WriteError> {
-        let mut engine = self.begin(MemoryMaps::new(capacities))?;
+        let mut engine = self.engine(MemoryMaps::new(capacities))?;
         engine.limit(Limits { memory: u64::MAX, cpus: 1, fixed: Fixed::default() });
         engine.sync_growing(|maps, wanted| {
             maps.grow(wanted);
@@ -108,12 +117,29 @@ impl Truth {
     /// # Errors
     /// Of the call that failed.
     pub fn program<W: Writer + MapReader>(&self, maps: W) -> Result<Engine<W>, WriteError> {
-        let mut engine = self.begin(maps)?;
+        let mut engine = self.engine(maps)?;
         engine.sync()?;
         Ok(engine)
     }
 
-    fn begin<W: Writer + MapReader>(&self, maps: W) -> Result<Engine<W>, WriteError> {
+    /// The same with maps that grow where they must, up to `limits`, by what `grow` does.
+    ///
+    /// # Errors
+    /// Of the call that failed. What found no room is in the engine and in the report.
+    pub fn program_growing<W: Writer + MapReader, E: Display>(
+        &self,
+        maps: W,
+        limits: Limits,
+        grow: impl FnMut(&mut W, &Capacities) -> Result<Duration, E>,
+    ) -> Result<(Engine<W>, SyncReport), WriteError> {
+        let mut engine = self.engine(maps)?;
+        engine.limit(limits);
+        let report = engine.sync_growing(grow)?;
+        Ok((engine, report))
+    }
+
+    /// It has been told, and has written nothing.
+    fn engine<W: Writer + MapReader>(&self, maps: W) -> Result<Engine<W>, WriteError> {
         let mut engine = Engine::new(self.node.as_str(), self.rules.clone(), maps)?;
         engine.hold(!self.complete);
         self.events.iter().cloned().for_each(|event| engine.apply(event));
@@ -130,16 +156,26 @@ fn from_manifests(paths: &[PathBuf]) -> anyhow::Result<Listed> {
     Ok((format!("manifests of {}", names.join(", ")), !broken, changes.events))
 }
 
-async fn from_cluster(args: &ClusterArgs, node: &str) -> anyhow::Result<Listed> {
+/// What the maps hold, for an API server's first lists to be measured by.
+fn pinned(maps: &PinnedMaps) -> Result<Pinned, WriteError> {
+    let ports = decode(maps)?;
+    let services: BTreeSet<_> =
+        ports.iter().filter_map(|port| Some(port.id.as_ref()?.service.clone())).collect();
+    let endpoints = ports.iter().map(|port| port.cluster.len() + port.local.len()).sum();
+    Ok(Pinned { services: services.len(), endpoints })
+}
+
+async fn from_cluster(args: &ClusterArgs, node: &str, pinned: Pinned) -> anyhow::Result<Listed> {
     let options = kube::Options {
         node: node.to_owned(),
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone(),
         api_servers: args.api_server.iter().map(ToString::to_string).collect(),
         startup_spread: Duration::ZERO,
+        relist_guard: args.relist_guard,
         ..kube::Options::default()
     };
-    let mut source = KubeSource::start(options).await?;
+    let mut source = Credentials::read(options).await?.over(pinned).start();
     let (mut events, mut last) = (Vec::new(), None);
     let lists = async {
         loop {
@@ -153,6 +189,10 @@ async fn from_cluster(args: &ClusterArgs, node: &str) -> anyhow::Result<Listed> 
     };
     if timeout(PATIENCE, lists).await.is_err() {
         bail!("the API server's lists were not complete within {PATIENCE:?}: {}", last.unwrap_or_default());
+    }
+    // Every agent is on a node; whoever does not know it is another cluster, or has lost its data.
+    if !events.iter().any(|event| matches!(event, Event::NodeApplied(known) if known.name == node)) {
+        bail!("the API server has no Node {node:?}: it is another cluster's, or has lost what it knew");
     }
     Ok(("the API server".to_owned(), true, events))
 }

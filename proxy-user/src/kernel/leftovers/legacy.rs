@@ -17,6 +17,9 @@ const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTI
 /// Offsets in an entry: of `target_offset`, which `next_offset` follows, and of what comes after the entry's head.
 const FIELDS_V4: usize = 88;
 const FIELDS_V6: usize = 140;
+/// Where an entry counts packets and bytes (`struct xt_counters`), which the kernel does all the time.
+const COUNTERS_V4: Range<usize> = 96..112;
+const COUNTERS_V6: Range<usize> = 152..168;
 /// Offsets in a target: its name, and what it holds.
 const TARGET_NAME: Range<usize> = 2..31;
 const TARGET_DATA: usize = 32;
@@ -87,6 +90,23 @@ impl<'a> Table<'a> {
         }
         chains.remove("");
         chains
+    }
+
+    /// Whether the table is the same now, whatever it has counted since.
+    pub fn is_still(&self, now: &XtRules) -> bool {
+        let counters = if now.ipv6 { COUNTERS_V6 } else { COUNTERS_V4 };
+        let parts = |block: &[u8], entry: &Range<usize>| {
+            let entry = block.get(entry.clone())?;
+            Some((entry.get(..counters.start)?.to_vec(), entry.get(counters.end..)?.to_vec()))
+        };
+        let same = |entry: &Entry| {
+            let before = parts(&self.rules.block, &entry.range);
+            before.is_some() && before == parts(&now.block, &entry.range)
+        };
+        let shape = |rules: &XtRules| {
+            (rules.ipv6, rules.hooks, rules.entries, rules.underflows, rules.count, rules.block.len())
+        };
+        shape(self.rules) == shape(now) && self.entries.iter().all(same)
     }
 
     /// The table without what goes, and for each entry that stays its place in the old one. `None` where the block would
@@ -255,6 +275,22 @@ mod tests {
         assert_eq!(chains["OUTPUT"][1].jump.as_deref(), Some("STAYS"));
         let (same, origins) = table.without(&Selection::default()).unwrap();
         assert_eq!((same, origins.len()), (rules.clone(), rules.count as usize));
+    }
+
+    #[test]
+    fn another_rule_in_the_place_of_one_is_seen_and_what_is_counted_is_not() {
+        let rules = table();
+        let table = Table::parse(&rules).unwrap();
+        let mut counted = rules.clone();
+        counted.block[COUNTERS_V4].fill(7);
+        assert!(table.is_still(&rules) && table.is_still(&counted));
+        // As many rules, of as many bytes: the number of entries, which the kernel compares, is the same.
+        for at in [0, COUNTERS_V4.start - 1, COUNTERS_V4.end, rules.block.len() - 1] {
+            let mut other = rules.clone();
+            other.block[at] ^= 1;
+            assert!(!table.is_still(&other), "{at}");
+        }
+        assert!(!table.is_still(&XtRules { underflows: [1; 5], ..rules.clone() }));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod select;
 mod trace;
 
 pub use look::{LeftoversError, kube_proxy};
-pub use removal::{Removal, RemovalError, find_kube_proxy, remove_kube_proxy};
+pub use removal::{Removal, RemovalError, find_kube_proxy, legacy_lock, remove_kube_proxy};
 pub use running::kube_proxy_processes;
 pub(super) use select::{Chains, Rule};
 pub use trace::{Remark, Trace};

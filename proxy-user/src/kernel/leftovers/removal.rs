@@ -52,17 +52,32 @@ enum Unit {
 /// Looks for all that kube-proxy left in the network namespace of the calling thread, and changes nothing.
 #[must_use]
 pub fn find_kube_proxy() -> Removal {
-    all(false)
+    all(None)
 }
 
 /// Removes all that kube-proxy left in the network namespace of the calling thread. What could not be removed does not
-/// keep the rest; a kube-proxy that runs makes it all again.
+/// keep the rest; a kube-proxy that runs makes it all again. `without_lock`: tables of the older iptables are rewritten
+/// also where [`legacy_lock`] cannot be had.
 #[must_use]
-pub fn remove_kube_proxy() -> Removal {
-    all(true)
+pub fn remove_kube_proxy(without_lock: bool) -> Removal {
+    all(Some(Remove { without_lock }))
 }
 
-fn all(remove: bool) -> Removal {
+/// Whether the lock can be had that users of the older iptables take; it is not taken.
+///
+/// # Errors
+/// Why not; names its file.
+pub fn legacy_lock() -> io::Result<()> {
+    XtablesLock::probe()
+}
+
+/// How to remove.
+#[derive(Clone, Copy)]
+struct Remove {
+    without_lock: bool,
+}
+
+fn all(remove: Option<Remove>) -> Removal {
     let mut done = Removal::default();
     let (units, unreadable) = units();
     done.failures.extend(unreadable);
@@ -102,11 +117,12 @@ fn units() -> (Vec<Unit>, Option<RemovalError>) {
 type Step = (Vec<Trace>, Option<Remark>);
 
 impl Unit {
-    fn step(&self, remove: bool) -> io::Result<Step> {
+    fn step(&self, how: Option<Remove>) -> io::Result<Step> {
+        let remove = how.is_some();
         match self {
             Self::Device => device(remove),
             Self::Chains(Tool::Nft, family, table) => again(|| nft(*family, table, remove)),
-            Self::Chains(Tool::Legacy, family, table) => again(|| legacy(*family, table, remove)),
+            Self::Chains(Tool::Legacy, family, table) => again(|| legacy(*family, table, how)),
             Self::Table(family) => again(|| own_table(*family, remove)),
             Self::Set(name) => {
                 if remove {
@@ -189,17 +205,24 @@ fn nft(family: Family, table: &'static str, remove: bool) -> io::Result<Step> {
 }
 
 /// Chains of iptables-legacy.
-fn legacy(family: Family, name: &'static str, remove: bool) -> io::Result<Step> {
+fn legacy(family: Family, name: &'static str, how: Option<Remove>) -> io::Result<Step> {
     let Some(table) = Xtable::open(family == Family::Ip6, name)? else { return Ok(Step::default()) };
-    // Without it the kernel still refuses what was made of a table with another number of rules.
-    let _lock = remove.then(XtablesLock::acquire).transpose()?;
     let rules = table.read()?;
     let unknown = || io::Error::other("its rules are laid out in a way that is not known");
     let parsed = Table::parse(&rules).ok_or_else(unknown)?;
     let chains = parsed.chains();
     let selection = Selection::of(name, &chains);
-    if remove && !selection.is_empty() {
+    if let (Some(how), false) = (how, selection.is_empty()) {
+        let _lock = match XtablesLock::acquire() {
+            // Somebody who has it is at work.
+            Err(error) if how.without_lock && error.kind() != io::ErrorKind::TimedOut => None,
+            lock => Some(lock?),
+        };
         let (new, origins) = parsed.without(&selection).ok_or_else(unknown)?;
+        // The kernel only refuses what was made of a table with another number of rules.
+        if !parsed.is_still(&table.read()?) {
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
         table.replace(rules.count, &new, &origins)?;
     }
     // The entries that begin and end a chain are no rules.

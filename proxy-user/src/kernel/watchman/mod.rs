@@ -22,6 +22,7 @@ pub use finding::{Fault, Finding, Hook, Severity};
 pub use look::findings;
 pub use round::{DEVICES_PER_ROUND, Round};
 
+pub(super) use aside::DIRECTORY as FOREIGN;
 pub(super) use held::Held;
 pub(super) use recover::recover;
 pub(super) use round::Watchman;

@@ -7,6 +7,7 @@
 //! Nothing is written but what programs write for any client: counters, and memories of a socket that is closed.
 
 mod dial;
+mod lasting;
 mod place;
 mod target;
 
@@ -14,24 +15,28 @@ use super::{
     finding::{Check, State},
     subject::Subject,
 };
-use crate::{lab::Namespace, view::PortView};
+use crate::{
+    kernel::PinnedMaps,
+    lab::Namespace,
+    view::{PortView, decode},
+};
 use anyhow::anyhow;
 use dial::Dialled;
+use lasting::{Tried, try_lasting};
 use serde_json::json;
 use target::Target;
 
 /// Dials what there is to dial.
-pub fn self_test(subject: &Subject, ports: &[PortView]) -> Check {
+pub fn self_test(subject: &Subject, maps: &PinnedMaps) -> Check {
     let mut check = Check::new("self-test");
-    let targets = target::targets(ports);
-    if targets.is_empty() {
-        check.see("no Service has a ClusterIP with endpoints: nothing to dial");
-        check.fact("dials", json!([]));
-        return check;
-    }
-    match dial_all(subject, &targets) {
-        Ok(dialled) => {
-            let documents = targets.iter().zip(&dialled).map(|(target, dialled)| {
+    let read = || -> anyhow::Result<Vec<PortView>> { Ok(decode(maps)?) };
+    match try_lasting(read, |targets| dial_all(subject, targets)) {
+        Ok(tried) if tried.is_empty() => {
+            check.see("no Service has a ClusterIP with endpoints: nothing to dial");
+            check.fact("dials", json!([]));
+        }
+        Ok(tried) => {
+            let documents = tried.iter().map(|Tried { target, dialled, .. }| {
                 let error = dialled.as_ref().err().map(ToString::to_string);
                 let endpoint = dialled.as_ref().ok().map(|dialled| dialled.endpoint.to_string());
                 json!({
@@ -43,7 +48,7 @@ pub fn self_test(subject: &Subject, ports: &[PortView]) -> Check {
                 })
             });
             check.fact("dials", documents.collect::<Vec<_>>());
-            judge(&mut check, subject, targets.iter().zip(dialled));
+            judge(&mut check, subject, tried);
         }
         Err(error) => {
             check.see(format!("not made: {error:#}"));
@@ -54,25 +59,35 @@ pub fn self_test(subject: &Subject, ports: &[PortView]) -> Check {
 }
 
 /// What failed is one finding, as it mostly has one cause.
-fn judge<'a>(
+fn judge(
     check: &mut Check,
     subject: &Subject,
-    dials: impl Iterator<Item = (&'a Target, Result<Dialled, dial::Failure>)>,
+    dials: impl IntoIterator<Item = Tried<Result<Dialled, dial::Failure>>>,
 ) {
     let (mut failed, mut explain) = (Vec::new(), None);
-    for (Target { name, protocol, frontend, .. }, dialled) in dials {
-        let line = match dialled {
-            Ok(Dialled { endpoint, took }) => {
-                format!("{name}: {protocol} {frontend} -> {endpoint}, answered in {} µs", took.as_micros())
+    for Tried { target: Target { name, protocol, frontend, .. }, dialled, changed } in dials {
+        match dialled {
+            Ok(Dialled { endpoint, took }) => check.see(format!(
+                "{name}: {protocol} {frontend} -> {endpoint}, answered in {} µs",
+                took.as_micros()
+            )),
+            Err(failure) if changed => {
+                check.see(format!(
+                    "{name}: {protocol} {frontend}: {failure}; its endpoints changed meanwhile"
+                ));
+                check.unseen(
+                    "self-test",
+                    "whether a Service can be reached",
+                    &"its endpoints change too fast",
+                );
             }
             Err(failure) => {
+                check.see(format!("{name}: {protocol} {frontend}: {failure}"));
                 failed.push(format!("{name}, {protocol} {frontend}: {failure}"));
                 let lower = protocol.to_string().to_lowercase();
                 explain.get_or_insert_with(|| format!("explain {frontend}/{lower} --from pod"));
-                format!("{name}: {protocol} {frontend}: {failure}")
             }
-        };
-        check.see(line);
+        }
     }
     if let Some(explain) = explain {
         let explain = format!("shunt {explain}{}", subject.pin_path_option());

@@ -26,7 +26,7 @@ pub struct Target {
 
 /// For each of TCP and UDP and each family the service port with the fewest endpoints, of those that a pod reaches.
 pub fn targets(ports: &[PortView]) -> Vec<Target> {
-    let all: Vec<_> = ports.iter().filter_map(target).collect();
+    let all = all(ports);
     let mut chosen = Vec::new();
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         for family in Family::BOTH {
@@ -36,6 +36,11 @@ pub fn targets(ports: &[PortView]) -> Vec<Target> {
         }
     }
     chosen
+}
+
+/// Every service port that can be dialled.
+pub fn all(ports: &[PortView]) -> Vec<Target> {
+    ports.iter().filter_map(target).collect()
 }
 
 fn target(port: &PortView) -> Option<Target> {
