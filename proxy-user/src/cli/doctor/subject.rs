@@ -69,7 +69,8 @@ impl Subject {
 pub fn options_of(pid: u32) -> Option<RunArgs> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let root = PathBuf::from(format!("/proc/{pid}/root"));
-    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    // An argument may be empty, as that of `--metrics-address ""`.
+    let words = line.strip_suffix(&[0])?.split(|byte| *byte == 0);
     let argv: Vec<_> = words.map(|word| seen_from_here(OsString::from_vec(word.to_vec()), &root)).collect();
     match config::parse(&argv).ok()?.command {
         Command::Run(run) => Some(*run),
