@@ -86,7 +86,7 @@ fn on_devices(maps: &PinnedMaps, holder: Option<&Holder>) -> Result<(), String> 
     let attached = maps.attached_devices().map_err(|error| error.to_string())?;
     let serves =
         there.iter().any(|device| attached.iter().any(|at| at.device == device.index && at.is_effective()));
-    match wanted.iter().next() {
+    match wanted.first() {
         Some(device) if !serves => {
             Err(format!("no device's packets are translated, and those of {} should be", device.name))
         }
