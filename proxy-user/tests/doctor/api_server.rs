@@ -2,7 +2,10 @@
 
 use crate::{
     command::skipped,
-    fake::{api::Api, http::Server},
+    fake::{
+        api::{Api, NODES, SERVICES, SLICES},
+        http::Server,
+    },
     scene::{OPEN, Scene},
 };
 use serde_json::{Value, json};
@@ -87,6 +90,21 @@ fn what_the_api_server_says_is_what_the_maps_should_hold() {
         let mended = scene.diagnosis(&[&compare[..], &["--repair"]].concat());
         assert_eq!(mended.found(), ["no-agent"], "{:#}", mended.json["findings"]);
         assert_eq!(mended.facts("services")["wanted"], 2);
+        let before = scene.site.dump();
+
+        // One of another cluster, and one that has lost everything: nobody wipes the node for them.
+        let with_repair = [&compare[..], &["--repair"]].concat();
+        api.delete(NODES, "lab-node");
+        api.lose(SERVICES);
+        api.lose(SLICES);
+        let foreign = scene.diagnosis(&with_repair);
+        foreign.has("services", "lists were not complete within 30s", "doctor");
+        assert_eq!((foreign.code, foreign.found()), (1, vec!["no-agent", "services"]));
+        assert_eq!(scene.site.dump(), before);
+        let believed = [&with_repair[..], &["--relist-guard", "100"]].concat();
+        let foreign = scene.diagnosis(&believed);
+        foreign.has("services", "has no Node \"lab-node\"", "doctor");
+        assert_eq!(scene.site.dump(), before);
         end.send(()).unwrap();
     });
 }

@@ -103,6 +103,25 @@ fn without_an_agent_the_doctor_writes_the_difference_itself() {
 }
 
 #[test]
+fn without_an_agent_maps_grow_and_what_finds_no_room_is_said() {
+    if skipped() {
+        return;
+    }
+    let scene = Scene::new();
+    let few = ["--max-services", "8"];
+    drop(scene.start_with(&[&OPEN[..], &few].concat()));
+    let manifests = scene.site.manifests();
+    let repair = ["--manifests", manifests.to_str().unwrap(), "--node", "lab-node", "--repair"];
+    let full = scene.diagnosis(&[&repair[..], &few].concat());
+    full.has("repair-failed", "find no room in the maps", "start it again");
+    assert!(full.found().contains(&"services-differ"), "{:#}", full.json["findings"]);
+    let grown = scene.diagnosis(&repair);
+    assert_eq!(grown.found(), ["no-agent"], "{:#}", grown.json["findings"]);
+    assert!(grown.facts("repair")["done"].as_str().unwrap().contains("made true"));
+    assert!(grown.facts("self-test")["dials"][0]["error"].is_null(), "the programs have the new maps");
+}
+
+#[test]
 fn a_backend_that_somebody_overwrote() {
     if skipped() {
         return;

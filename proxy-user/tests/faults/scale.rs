@@ -15,9 +15,6 @@ pub struct Scale {
     pub pause: Duration,
     /// How long a backend that is listed no more still serves, as `terminationGracePeriodSeconds` has it.
     pub grace: Duration,
-    /// `--max-flows` of the agents, where the default is too small: those that are killed again and again collect no flow
-    /// that has ended, and let no map grow.
-    pub max_flows: Option<u32>,
     /// TCP streams and UDP flows of each client that are open before the fault, per address.
     pub sessions: usize,
 }
@@ -28,7 +25,6 @@ const SMALL: Scale = Scale {
     kills: 12,
     pause: Duration::from_millis(2),
     grace: Duration::from_secs(4),
-    max_flows: None,
     sessions: 8,
 };
 
@@ -36,11 +32,8 @@ const FULL: Scale = Scale {
     connections: 70_000,
     rounds: 5,
     kills: 100,
-    // More than this, and flows are begun faster than FLOWS, as large as it is at first, has room for until they are
-    // collected: it grows once a minute at most.
     pause: Duration::from_millis(1),
     grace: Duration::from_secs(10),
-    max_flows: Some(262_144),
     sessions: 32,
 };
 

@@ -78,13 +78,12 @@ impl Stage {
             lan.client().add_address("eth0", IpAddr::from([192, 0, 2, own]), 32).unwrap();
         }
         let scale = Scale::of_this_run();
-        let max_flows = |flows: u32| ["--max-flows".to_owned(), flows.to_string()];
         let stage = Self {
             agent: None,
             site: Site::new(),
             scale,
             program: None,
-            arguments: scale.max_flows.into_iter().flat_map(max_flows).collect(),
+            arguments: Vec::new(),
             environment: Vec::new(),
             servers: Servers::start(),
             is_changed: false,

@@ -1,6 +1,6 @@
 //! The lock that every user of the older iptables takes (iptables(8), `-w`): a flock(2) on one file of the machine.
 
-use rustix::fs::{FlockOperation, flock, fstatfs, statfs};
+use rustix::fs::{FlockOperation, StatVfsMountFlags, flock, fstatfs, statfs, statvfs};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -51,7 +51,11 @@ impl XtablesLock {
     pub fn probe() -> io::Result<()> {
         match open(false) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                machines(statfs(DIRECTORY).map_err(|error| unusable(error.into()))?.f_type as u32)
+                let call = |error: rustix::io::Errno| unusable(error.into());
+                if statvfs(DIRECTORY).map_err(call)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+                    return Err(unusable(ErrorKind::ReadOnlyFilesystem.into()));
+                }
+                machines(statfs(DIRECTORY).map_err(call)?.f_type as u32)
             }
             opened => opened.map(drop),
         }
