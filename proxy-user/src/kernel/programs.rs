@@ -48,11 +48,13 @@ impl Programs {
     /// # Errors
     /// As there, and those of `after`.
     pub fn attach_watched(&mut self, after: After<'_>) -> Result<Attached, KernelError> {
-        match transition::finish(self, None, after)? {
-            Some(attached) => Ok(attached),
-            None if self.waits => Ok(Attached::default()),
-            None => attach(&mut self.ebpf, &self.dirs.links, &self.cgroup),
-        }
+        let attached = match transition::finish(self, None, after)? {
+            Some(attached) => attached,
+            None if self.waits => Attached::default(),
+            None => attach(&mut self.ebpf, &self.dirs.links, &self.cgroup)?,
+        };
+        self.hold();
+        Ok(attached)
     }
 
     /// Makes the maps larger, without a gap: new ones are made beside those, filled from them and taken by programs that

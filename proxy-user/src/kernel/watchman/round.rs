@@ -81,6 +81,15 @@ impl Programs {
         self.watchman = watchman;
         round
     }
+
+    /// From here on what is pinned lives as long as this process, whatever becomes of the pins.
+    pub(in crate::kernel) fn hold(&mut self) {
+        let mut watchman = mem::take(&mut self.watchman);
+        // Those that were just made take the places of former ones.
+        watchman.hold_links(&self.dirs);
+        watchman.hold(self);
+        self.watchman = watchman;
+    }
 }
 
 impl Watchman {
