@@ -114,7 +114,7 @@ fn without_an_agent_maps_grow_and_what_finds_no_room_is_said() {
     let repair = ["--manifests", manifests.to_str().unwrap(), "--node", "lab-node", "--repair"];
     let full = scene.diagnosis(&[&repair[..], &few].concat());
     full.has("repair-failed", "find no room in the maps", "start it again");
-    assert!(full.found().contains(&"services-differ"), "{:#}", full.json["findings"]);
+    assert!(full.found().contains(&"map-full"), "{:#}", full.json["findings"]);
     let grown = scene.diagnosis(&repair);
     assert_eq!(grown.found(), ["no-agent"], "{:#}", grown.json["findings"]);
     assert!(grown.facts("repair")["done"].as_str().unwrap().contains("made true"));
